@@ -1,0 +1,41 @@
+#!/usr/bin/env node
+/** The one command: `deliver VERB`. Wiring only; each verb stands in `cli/`. */
+import { Cause, Effect, Exit, Option } from "effect"
+import { ExitCode } from "../domain/ExitCode.ts"
+import { runVerb, type Verb } from "./cli/Verb.ts"
+
+const verbs: ReadonlyArray<Verb> = []
+
+const main = Effect.gen(function* () {
+  const argv = process.argv.slice(2)
+  const outcome = yield* runVerb(verbs, argv)
+  const output = argv.includes("--json") ? JSON.stringify(outcome.json, null, 2) : outcome.text
+  if (output !== "") process.stdout.write(`${output}\n`)
+  return outcome.exitCode
+})
+
+const fiber = Effect.runFork(main)
+const stop = () => fiber.unsafeInterruptAsFork(fiber.id())
+process.once("SIGINT", stop)
+process.once("SIGTERM", stop)
+fiber.addObserver((exit) => {
+  process.off("SIGINT", stop)
+  process.off("SIGTERM", stop)
+  if (Exit.isSuccess(exit)) {
+    process.exitCode = exit.value
+    return
+  }
+  const failure = Cause.failureOption(exit.cause)
+  if (Option.isSome(failure)) {
+    process.stderr.write(`${failure.value.message}\n`)
+    process.exitCode = failure.value.exitCode
+  } else if (Cause.isInterruptedOnly(exit.cause)) {
+    process.stderr.write("Stopped. Everything that was started has been ended.\n")
+    process.exitCode = 130
+  } else {
+    process.stderr.write(
+      `deliver failed; this is a defect of deliver, not of your release.\n${Cause.pretty(exit.cause)}\n`
+    )
+    process.exitCode = ExitCode.toolFailed
+  }
+})
