@@ -1,0 +1,79 @@
+# Every target sets itself up: on a fresh machine with Node >= 20, Go and make, each of them can be the first one typed.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+# Node 24 and every other tool come from node_modules and .tools, whatever the machine has.
+export PATH := $(CURDIR)/node_modules/.bin:$(CURDIR)/.tools:$(PATH)
+DELIVER := node src/bin/deliver.ts
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# --- set-up -----------------------------------------------------------------------------------------------------------
+
+.PHONY: setup
+setup: ## Install what the others need: npm packages (with Node 24 and Postgres), kustomize and k6
+	@$(MAKE) -j2 node_modules/.installed .tools/.installed
+	@node -e 'const v = process.versions.node; if (!v.startsWith("24.")) { console.error(`Node 24 was expected from node_modules, but $${v} runs. npm must be allowed to run install scripts (ignore-scripts=false): rm -rf node_modules && make setup`); process.exit(12) }'
+
+node_modules/.installed: package-lock.json
+	@echo "setup: npm packages"
+	@npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+# Versions are pinned in tools/go.mod. Without Go, the ones on PATH serve.
+.tools/.installed: tools/go.mod tools/go.sum
+	@mkdir -p .tools
+	@if command -v go > /dev/null; then \
+	  echo "setup: kustomize and k6 (built from Go modules, some minutes the first time)"; \
+	  cd tools && GOFLAGS=-mod=readonly go build -o ../.tools/ sigs.k8s.io/kustomize/kustomize/v5 go.k6.io/k6; \
+	else \
+	  for tool in kustomize k6; do command -v $$tool > /dev/null || { echo "$$tool is missing: install Go (it is then built), or $$tool itself" >&2; exit 12; }; done; \
+	fi
+	@touch $@
+
+# --- the two commands -------------------------------------------------------------------------------------------------
+
+.PHONY: rehearse
+rehearse: setup ## Walk releases of this commit to production on this machine, and see a bad one refused
+	@$(DELIVER) rehearse --yes
+
+.PHONY: test
+test: setup typecheck lint surface-check ## Types, lint, surface, then unit, property and system tests on a real Postgres
+	@vitest run
+
+# --- parts ------------------------------------------------------------------------------------------------------------
+
+.PHONY: typecheck
+typecheck: setup ## Types only
+	@tsc -p .
+
+.PHONY: lint
+lint: setup ## Formatter and linter, without changing anything
+	@biome check --error-on-warnings .
+
+.PHONY: format
+format: setup ## Format, and fix what can be fixed
+	@biome check --write .
+
+.PHONY: surface
+surface: setup ## Write surface.json anew from the code (review and commit it)
+	@$(DELIVER) surface
+
+.PHONY: surface-check
+surface-check: setup ## Fail when surface.json is not what the code says
+	@$(DELIVER) surface --check
+
+.PHONY: manifests
+manifests: setup ## Render the overlays and check them against the manifest rules
+	@$(DELIVER) gate manifests
+
+.PHONY: build
+build: setup ## Build what the image holds, into dist/
+	@node tools/build.ts --out dist
+
+.PHONY: clean
+clean: ## Remove what was built and rehearsed; npm packages and tools stay
+	@rm -rf dist .rehearsal
