@@ -1,0 +1,112 @@
+/**
+ * What Pulumi makes on Google Cloud before any release arrives, on a laptop: one database per target with its four roles,
+ * and the Secrets and the ConfigMap that the manifests refer to but never hold.
+ */
+import { Effect, type Scope } from "effect"
+import pg from "pg"
+import type { KubeObject } from "./drivers/Driver.ts"
+import { ToolFailed } from "./Errors.ts"
+import type { PostgresServer } from "./postgres/EmbeddedPostgres.ts"
+
+/** The roles of SYSTEM C1. Migrations grant to them; nobody but the platform makes them. */
+export const ROLES = ["migrator", "runtime", "reader", "drill"] as const
+export type Role = (typeof ROLES)[number]
+
+export const NAMESPACE = "agents"
+
+export interface IdentityProvider {
+  readonly issuer: string
+  readonly audience: string
+  readonly jwksUrl: string
+}
+
+export interface TargetPlatform {
+  readonly database: string
+  /** Applied to the target's cluster before its first release. */
+  readonly objects: ReadonlyArray<KubeObject>
+  /** One query as superuser: for what the rehearsal confirms by SQL. */
+  readonly query: <Row extends object>(text: string) => Effect.Effect<ReadonlyArray<Row>, ToolFailed>
+}
+
+export interface Platform {
+  readonly target: (
+    target: string,
+    identity: IdentityProvider
+  ) => Effect.Effect<TargetPlatform, ToolFailed, Scope.Scope>
+}
+
+const sqlFailed = (what: string) => (cause: unknown) =>
+  new ToolFailed({ message: `${what}: ${cause instanceof Error ? cause.message : String(cause)}` })
+
+const secret = (name: string, stringData: Readonly<Record<string, string>>): KubeObject => ({
+  apiVersion: "v1",
+  kind: "Secret",
+  metadata: { name, namespace: NAMESPACE },
+  type: "Opaque",
+  stringData
+})
+
+/** Makes the roles of the server, each with a password of this run. */
+export const make = (server: PostgresServer): Effect.Effect<Platform, ToolFailed, Scope.Scope> =>
+  Effect.gen(function* () {
+    const passwords = Object.fromEntries(ROLES.map((role) => [role, crypto.randomUUID()])) as Record<Role, string>
+    const admin = yield* poolOf(server.url("postgres"))
+    yield* Effect.tryPromise({
+      try: async () => {
+        for (const role of ROLES) await admin.query(`create role ${role} login password '${passwords[role]}'`)
+      },
+      catch: sqlFailed("Making the database roles failed")
+    })
+    return {
+      target: (target, identity) =>
+        Effect.gen(function* () {
+          const database = `effect_cluster_${target.replaceAll("-", "_")}`
+          yield* Effect.tryPromise({
+            try: () => admin.query(`create database ${database} owner migrator`),
+            catch: sqlFailed(`Making the database of ${target} failed`)
+          })
+          const pool = yield* poolOf(server.url(database))
+          return {
+            database,
+            objects: [
+              { apiVersion: "v1", kind: "Namespace", metadata: { name: NAMESPACE } },
+              ...ROLES.map((role) =>
+                secret(`agent-database-${role}`, {
+                  host: server.host,
+                  port: String(server.port),
+                  database,
+                  username: role,
+                  password: passwords[role]
+                })
+              ),
+              {
+                apiVersion: "v1",
+                kind: "ConfigMap",
+                metadata: { name: "agent-platform", namespace: NAMESPACE },
+                data: {
+                  IDENTITY_ISSUER: identity.issuer,
+                  IDENTITY_AUDIENCE: identity.audience,
+                  IDENTITY_JWKS_URL: identity.jwksUrl
+                }
+              }
+            ],
+            query: <Row extends object>(text: string) =>
+              Effect.tryPromise({
+                try: async () => (await pool.query<Row>(text)).rows as ReadonlyArray<Row>,
+                catch: sqlFailed(`Asking the database of ${target} failed`)
+              })
+          }
+        })
+    }
+  })
+
+const poolOf = (connectionString: string) =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const pool = new pg.Pool({ connectionString, max: 2 })
+      // The server may go first when everything is being ended.
+      pool.on("error", () => {})
+      return pool
+    }),
+    (pool) => Effect.promise(() => pool.end())
+  )
