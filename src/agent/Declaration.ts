@@ -1,0 +1,207 @@
+/**
+ * The durable parts of a workflow, declared in one place.
+ *
+ * Effect finds durable work by name: activity `<name>/<attempt>`, deferred `<name>`, clock `<name>`. Names and schemas are
+ * therefore the contract between releases, and `surface.json` is made from these declarations. A handler receives `steps`
+ * with exactly what is declared; an activity that it makes up for itself does not typecheck.
+ */
+import { ClusterSchema } from "@effect/cluster"
+import { Activity, DurableClock, DurableDeferred, Workflow } from "@effect/workflow"
+import { WorkflowEngine, WorkflowInstance } from "@effect/workflow/WorkflowEngine"
+import { Context, type Duration, Effect, type Layer, Record, type Schema, type Scope } from "effect"
+import { Handover } from "./Handover.ts"
+
+type AnySchema = Schema.Schema.AnyNoContext
+type AnyError = Schema.Schema.All
+
+/** One activity. A `keyed` one runs several times in an execution: its durable name is then `<name>#<key>`. */
+export interface ActivityDeclaration {
+  readonly name: string
+  readonly success: AnySchema
+  readonly error: AnyError
+  readonly keyed?: boolean
+  /** How often a failure that says `retryable` is tried again. Every attempt is recorded: the bound is the rows' bound. */
+  readonly retries?: number
+}
+
+export interface ClockDeclaration {
+  readonly name: string
+}
+
+type Activities = Readonly<Record<string, ActivityDeclaration>>
+type Deferreds = Readonly<Record<string, DurableDeferred.DurableDeferred<AnySchema, AnyError>>>
+type Clocks = Readonly<Record<string, ClockDeclaration>>
+
+/** What the surface reads of a declaration. */
+export interface AnyDeclaration {
+  readonly workflow: Workflow.Any
+  readonly activities: Activities
+  readonly deferreds: Deferreds
+  readonly clocks: Clocks
+}
+
+export interface Declaration<
+  Name extends string,
+  Payload extends Workflow.AnyStructSchema,
+  Success extends AnySchema,
+  Error extends AnyError,
+  A extends Activities,
+  D extends Deferreds,
+  C extends Clocks
+> extends AnyDeclaration {
+  readonly workflow: Workflow.Workflow<Name, Payload, Success, Error>
+  /** Of what the execution's id is made, together with the workflow's name. */
+  readonly idempotencyKey: (payload: Payload["Type"]) => string
+  readonly activities: A
+  readonly deferreds: D
+  readonly clocks: C
+  /** Carries the workflow out. `onCancelled` runs when an execution ends because it was interrupted for good. */
+  readonly toLayer: <R, RC = never>(
+    handler: (
+      payload: Payload["Type"],
+      steps: Steps<A, D, C>,
+      executionId: string
+    ) => Effect.Effect<Success["Type"], Error["Type"], R>,
+    options: {
+      readonly onCancelled: (payload: Payload["Type"], executionId: string) => Effect.Effect<void, never, RC>
+    },
+    ...undeclared: [Extract<R, WorkflowEngine | WorkflowInstance>] extends [never]
+      ? []
+      : [error: "A durable part is used that the declaration does not list: use `steps`"]
+  ) => Layer.Layer<never, never, WorkflowEngine | Exclude<R | RC, Scope.Scope>>
+}
+
+type Body<Activity extends ActivityDeclaration, R> = Effect.Effect<
+  Activity["success"]["Type"],
+  Activity["error"]["Type"],
+  R
+>
+
+export type Steps<A extends Activities, D extends Deferreds, C extends Clocks> = {
+  /** Runs the activity's body once for good: at least once, with the first recorded outcome as the outcome. */
+  readonly [K in keyof A]: A[K]["keyed"] extends true
+    ? <R>(key: string, body: Body<A[K], R>) => Effect.Effect<A[K]["success"]["Type"], A[K]["error"]["Type"], R>
+    : <R>(body: Body<A[K], R>) => Effect.Effect<A[K]["success"]["Type"], A[K]["error"]["Type"], R>
+} & {
+  /** Waits, for days if need be: the execution leaves the memory meanwhile. */
+  readonly [K in keyof D]: Effect.Effect<D[K]["successSchema"]["Type"], D[K]["errorSchema"]["Type"]>
+} & {
+  readonly [K in keyof C]: (duration: Duration.DurationInput) => Effect.Effect<void>
+}
+
+/** The durable name of an activity, as the cluster's tables have it. */
+export const activityName = (activity: ActivityDeclaration, key?: string): string =>
+  key === undefined ? activity.name : `${activity.name}#${key}`
+
+/** The declared name behind a durable one. */
+export const declaredName = (durableName: string): string => durableName.replace(/#.*$/, "")
+
+const RETRIES = 3
+
+/** An execution that a leaving runner keeps is asked for again at once; this keeps that from becoming a busy loop. */
+const HANDOVER_PAUSE = "100 millis"
+
+const isRetryable = (error: unknown): boolean =>
+  typeof error === "object" && error !== null && "retryable" in error && error.retryable === true
+
+export const declare = <
+  const Name extends string,
+  Payload extends Workflow.AnyStructSchema,
+  Success extends AnySchema,
+  Error extends AnyError,
+  const A extends Activities,
+  const D extends Deferreds = Record<never, never>,
+  const C extends Clocks = Record<never, never>
+>(options: {
+  readonly name: Name
+  readonly payload: Payload
+  readonly success: Success
+  readonly error: Error
+  readonly idempotencyKey: (payload: Payload["Type"]) => string
+  readonly shardGroup?: (executionId: string) => string
+  readonly activities: A
+  readonly deferreds?: D
+  readonly clocks?: C
+}): Declaration<Name, Payload, Success, Error, A, D, C> => {
+  const deferreds = options.deferreds ?? ({} as D)
+  const clocks = options.clocks ?? ({} as C)
+  const names = [options.activities, deferreds, clocks].flatMap((parts) => Object.keys(parts))
+  if (new Set(names).size !== names.length) throw new Error(`${options.name}: two steps have the same name`)
+
+  const workflow = Workflow.make({
+    name: options.name,
+    payload: options.payload,
+    success: options.success,
+    error: options.error,
+    idempotencyKey: options.idempotencyKey as (payload: unknown) => string,
+    annotations:
+      options.shardGroup === undefined
+        ? Context.empty()
+        : (Context.make(ClusterSchema.ShardGroup, options.shardGroup) as Context.Context<never>)
+  }) as unknown as Workflow.Workflow<Name, Payload, Success, Error>
+
+  const stepsOf = (context: Context.Context<WorkflowEngine | WorkflowInstance>, executionId: string) => {
+    const handOver = Handover.pipe(
+      Effect.flatMap((handover) => handover.leaving(workflow, executionId)),
+      Effect.flatMap((leaving) => (leaving ? Effect.delay(Effect.interrupt, HANDOVER_PAUSE) : Effect.void)),
+      Effect.provide(context)
+    )
+    const activity =
+      (declared: ActivityDeclaration) =>
+      (...args: [Effect.Effect<unknown, unknown>] | [string, Effect.Effect<unknown, unknown>]) => {
+        const [key, body] = args.length === 1 ? [undefined, args[0]] : args
+        const made = Activity.make({
+          name: activityName(declared, key),
+          success: declared.success,
+          error: declared.error,
+          execute: body
+        })
+        return handOver.pipe(
+          Effect.andThen(made),
+          Activity.retry({ times: declared.retries ?? RETRIES, while: isRetryable }),
+          Effect.provide(context)
+        )
+      }
+    return {
+      ...Record.map(options.activities, activity),
+      ...Record.map(deferreds, (deferred) =>
+        handOver.pipe(Effect.andThen(DurableDeferred.await(deferred)), Effect.provide(context))
+      ),
+      ...Record.map(
+        clocks,
+        (clock) => (duration: Duration.DurationInput) =>
+          handOver.pipe(
+            // 0 would be falsy and fall back to 60 s of sleep in memory, which a restart of the runner starts over.
+            Effect.andThen(DurableClock.sleep({ name: clock.name, duration, inMemoryThreshold: "1 millis" })),
+            Effect.provide(context)
+          )
+      )
+    } as unknown as Steps<A, D, C>
+  }
+
+  type Handler = (
+    payload: Payload["Type"],
+    steps: Steps<A, D, C>,
+    executionId: string
+  ) => Effect.Effect<Success["Type"], Error["Type"]>
+  type OnCancelled = (payload: Payload["Type"], executionId: string) => Effect.Effect<void>
+
+  return {
+    workflow,
+    idempotencyKey: options.idempotencyKey,
+    activities: options.activities,
+    deferreds,
+    clocks,
+    toLayer: ((handler: Handler, { onCancelled }: { readonly onCancelled: OnCancelled }) =>
+      workflow.toLayer((payload, executionId) =>
+        Effect.gen(function* () {
+          const engine = yield* WorkflowEngine
+          const instance = yield* WorkflowInstance
+          const context = Context.make(WorkflowEngine, engine).pipe(Context.add(WorkflowInstance, instance))
+          // The scope also closes with an interruption when the runner merely gives the execution away.
+          yield* Workflow.addFinalizer(() => (instance.interrupted ? onCancelled(payload, executionId) : Effect.void))
+          return yield* handler(payload, stepsOf(context, executionId), executionId)
+        })
+      )) as unknown as Declaration<Name, Payload, Success, Error, A, D, C>["toLayer"]
+  }
+}
