@@ -1,0 +1,11 @@
+/** Who a request is from, as its verified token says. */
+import { Context } from "effect"
+import type { TenantId } from "./Ids.ts"
+
+export interface Caller {
+  readonly tenantId: TenantId
+  readonly subject: string
+}
+
+/** The verified caller of the request in hand. */
+export class CurrentCaller extends Context.Tag("domain/CurrentCaller")<CurrentCaller, Caller>() {}

@@ -1,0 +1,84 @@
+/** The operations on runs, shared by HTTP and WebSocket: find, start, cancel, approve, with their failures as problems. */
+import { Effect } from "effect"
+import type { AgentUnavailable, RunConflict, RunNotFound } from "../domain/AgentRpcs.ts"
+import type { StartRun } from "../domain/Api.ts"
+import type { Caller } from "../domain/Caller.ts"
+import type { RunId, SessionId } from "../domain/Ids.ts"
+import { problem } from "../domain/Problem.ts"
+import { Agents, Records, type StorageUnavailable } from "./Ports.ts"
+
+/** After how many seconds a client may try again: a takeover after a killed runner ends within 5 s. */
+const RETRY_AFTER_SECONDS = 2
+
+const notFound = (runId: RunId) => problem("run-not-found", `You have no run ${runId}.`)
+
+const onAgentUnavailable = (error: AgentUnavailable) =>
+  Effect.logWarning("no runner answered in time").pipe(
+    Effect.annotateLogs({ sessionId: error.sessionId, waitedMillis: error.waitedMillis }),
+    Effect.andThen(problem("agents-unavailable", error.message, { retryAfter: RETRY_AFTER_SECONDS }))
+  )
+
+const onStorageUnavailable = (error: StorageUnavailable) =>
+  Effect.logWarning("the database did not answer in time", error.cause).pipe(
+    Effect.andThen(
+      problem("database-unavailable", "The request can be sent again as it is.", { retryAfter: RETRY_AFTER_SECONDS })
+    )
+  )
+
+const onConflict = (error: RunConflict) =>
+  error.reason === "other-session"
+    ? Effect.fail(problem("run-in-other-session", error.message))
+    : Effect.fail(problem("run-differs", error.message))
+
+const onNotFound = (error: RunNotFound) => Effect.fail(notFound(error.runId))
+
+/** A run of the caller's tenant. Another tenant's run is not told apart from one that does not exist. */
+export const find = Effect.fn("Runs.find")(function* (caller: Caller, runId: RunId) {
+  const found = yield* (yield* Records)
+    .run(caller.tenantId, runId)
+    .pipe(Effect.catchTag("StorageUnavailable", onStorageUnavailable))
+  return yield* Effect.mapError(found, () => notFound(runId))
+})
+
+/** Starts a run, or finds the one that an earlier call with this run id started. */
+export const start = Effect.fn("Runs.start")(function* (
+  caller: Caller,
+  sessionId: SessionId,
+  request: StartRun,
+  defaultModel: string
+) {
+  return yield* (yield* Agents)
+    .ask(
+      { tenantId: caller.tenantId, sessionId },
+      { runId: request.runId, message: request.message, model: request.model ?? defaultModel }
+    )
+    .pipe(Effect.catchTags({ AgentUnavailable: onAgentUnavailable, RunConflict: onConflict }))
+})
+
+export const cancel = Effect.fn("Runs.cancel")(function* (caller: Caller, runId: RunId) {
+  const run = yield* find(caller, runId)
+  return yield* (yield* Agents)
+    .cancel({ tenantId: caller.tenantId, sessionId: run.sessionId }, { runId, by: caller.subject })
+    .pipe(Effect.catchTags({ AgentUnavailable: onAgentUnavailable, RunNotFound: onNotFound }))
+})
+
+export const approve = Effect.fn("Runs.approve")(function* (caller: Caller, runId: RunId) {
+  const run = yield* find(caller, runId)
+  return yield* (yield* Agents)
+    .approve({ tenantId: caller.tenantId, sessionId: run.sessionId }, { runId, by: caller.subject })
+    .pipe(
+      Effect.catchTags({
+        AgentUnavailable: onAgentUnavailable,
+        RunNotFound: onNotFound,
+        RunFinished: (error) => Effect.fail(problem("run-finished", error.message)),
+        RunNotWaiting: (error) => Effect.fail(problem("run-not-waiting", error.message))
+      })
+    )
+})
+
+export const events = Effect.fn("Runs.events")(function* (caller: Caller, runId: RunId, after: number, limit: number) {
+  yield* find(caller, runId)
+  return yield* (yield* Records)
+    .runEvents(caller.tenantId, runId, after, limit)
+    .pipe(Effect.catchTag("StorageUnavailable", onStorageUnavailable))
+})
