@@ -1,0 +1,156 @@
+/** Makes the surface from what the code declares. Pure apart from hashing: no database, no clock, no environment. */
+import { ClusterSchema } from "@effect/cluster"
+import type { Rpc } from "@effect/rpc"
+import { Arbitrary, Context, Effect, Either, FastCheck, Schema } from "effect"
+import type { AnyDeclaration } from "../agent/Declaration.ts"
+import type { AnyEntity } from "../agent/registry.ts"
+import { type LibraryStatement, libraryStatements } from "./Library.ts"
+import { type Json, shapeOf } from "./Shape.ts"
+import { FORMAT, type Sharding, type Surface, type WorkflowSurface } from "./Surface.ts"
+
+export interface Sources {
+  readonly declarations: ReadonlyArray<AnyDeclaration>
+  readonly entities: ReadonlyArray<AnyEntity>
+  /** The union of all events. */
+  readonly events: Schema.Schema.All
+  readonly statements: ReadonlyArray<{
+    readonly name: string
+    readonly text: string
+    readonly probe: ReadonlyArray<unknown> | undefined
+  }>
+  readonly sharding: Sharding
+  readonly migrations: ReadonlyArray<string>
+}
+
+const SAMPLES = 3
+
+/** A number from a text, the same on every machine: FNV-1a. */
+const seedOf = (text: string): number => {
+  let hash = 0x811c9dc5
+  for (const char of text) hash = Math.imul(hash ^ char.codePointAt(0)!, 0x01000193)
+  return hash >>> 0
+}
+
+/**
+ * A sample value of one field. It depends on nothing but the field's own name and schema: a field that is added must not
+ * change the samples of the others, or no release could be compared with the next.
+ */
+const sampleField = (name: string, schema: Schema.Schema.AnyNoContext, index: number): unknown => {
+  const decode = Schema.decodeUnknownEither(schema)
+  const plain = [`${name}-${index}`, index, `${"0".repeat(7)}${index}-0000-4000-8000-000000000000`]
+  for (const encoded of plain) if (Either.isRight(decode(encoded))) return encoded
+  const [value] = FastCheck.sample(Arbitrary.make(schema), { seed: seedOf(`${name}-${index}`), numRuns: 1 })
+  return Schema.encodeSync(schema)(value)
+}
+
+/** Sample payloads in their encoded form. */
+export const samplePayloads = (fields: Schema.Struct.Fields): ReadonlyArray<Readonly<Record<string, unknown>>> =>
+  Array.from({ length: SAMPLES }, (_, i) =>
+    Object.fromEntries(
+      Object.entries(fields)
+        .sort(([a], [b]) => (a < b ? -1 : 1))
+        .flatMap(([name, field]) => {
+          const struct = Schema.Struct({ [name]: field }) as unknown as Schema.Schema.AnyNoContext
+          if (Schema.isSchema(field)) return [[name, sampleField(name, field as Schema.Schema.AnyNoContext, i + 1)]]
+          // A property signature (optional, default, renamed) is not a schema by itself: sample the struct around it.
+          const [value] = FastCheck.sample(Arbitrary.make(struct), { seed: seedOf(`${name}-${i + 1}`), numRuns: 1 })
+          return Object.entries(Schema.encodeSync(struct)(value) as object)
+        })
+    )
+  )
+
+/** The execution id and shard group that a declaration gives a stored payload; the decode error when it can't read it. */
+export const identify = (
+  { workflow }: AnyDeclaration,
+  encoded: unknown
+): Effect.Effect<{ readonly executionId: string; readonly shardGroup: string }, string> =>
+  Schema.decodeUnknown(workflow.payloadSchema as unknown as Schema.Schema.AnyNoContext)(encoded).pipe(
+    Effect.mapError((error) => error.message),
+    Effect.flatMap((payload) => workflow.executionId(payload)),
+    Effect.map((executionId) => ({
+      executionId,
+      shardGroup: Context.get(workflow.annotations, ClusterSchema.ShardGroup)(executionId as never)
+    })),
+    // A key is the repo's own code: when it throws on a payload that decodes, that is the answer, and not our crash.
+    Effect.catchAllDefect((defect) => Effect.fail(defect instanceof Error ? defect.message : String(defect)))
+  )
+
+const workflowSurface = (declaration: AnyDeclaration): Effect.Effect<WorkflowSurface> =>
+  Effect.gen(function* () {
+    const { workflow, activities, deferreds, clocks } = declaration
+    const keySamples = yield* Effect.forEach(samplePayloads(workflow.payloadSchema.fields), (payload) =>
+      identify(declaration, payload).pipe(
+        Effect.map((identity) => ({ payload, ...identity })),
+        Effect.orDieWith((why) => new Error(`${workflow.name}: the sample ${JSON.stringify(payload)} fails: ${why}`))
+      )
+    )
+    return {
+      payload: shapeOf(workflow.payloadSchema as unknown as Schema.Schema.All),
+      success: shapeOf(workflow.successSchema),
+      error: shapeOf(workflow.errorSchema),
+      keySamples,
+      activities: Object.fromEntries(
+        Object.values(activities).map(({ name, success, error, keyed }) => [
+          name,
+          { success: shapeOf(success), error: shapeOf(error), keyed: keyed === true }
+        ])
+      ),
+      deferreds: Object.fromEntries(
+        Object.values(deferreds).map(({ name, successSchema, errorSchema }) => [
+          name,
+          { success: shapeOf(successSchema), error: shapeOf(errorSchema) }
+        ])
+      ),
+      clocks: Object.values(clocks)
+        .map(({ name }) => name)
+        .sort()
+    }
+  })
+
+const rpcSurface = (rpc: Rpc.AnyWithProps) => ({
+  payload: shapeOf(rpc.payloadSchema as unknown as Schema.Schema.All),
+  success: shapeOf(rpc.successSchema),
+  error: shapeOf(rpc.errorSchema),
+  persisted: Context.get(rpc.annotations, ClusterSchema.Persisted)
+})
+
+const eventSurface = (events: Schema.Schema.All): Surface["events"] =>
+  Object.fromEntries(
+    (shapeOf(events).anyOf ?? [shapeOf(events)]).map((shape) => [
+      String(shape.properties?.["_tag"]?.enum?.[0] ?? "untagged"),
+      shape
+    ])
+  )
+
+/** The surface of this release. */
+export const extract = (sources: Sources): Effect.Effect<Surface> =>
+  Effect.gen(function* () {
+    const workflows = yield* Effect.forEach(sources.declarations, (declaration) =>
+      workflowSurface(declaration).pipe(Effect.map((surface) => [declaration.workflow.name, surface] as const))
+    )
+    const library: ReadonlyArray<LibraryStatement> = yield* libraryStatements
+    return {
+      format: FORMAT,
+      workflows: Object.fromEntries(workflows),
+      entities: Object.fromEntries(
+        sources.entities.map(({ type, protocol }) => [
+          type,
+          Object.fromEntries([...protocol.requests].map(([tag, rpc]) => [tag, rpcSurface(rpc)]))
+        ])
+      ),
+      events: eventSurface(sources.events),
+      sharding: {
+        groups: [...sources.sharding.groups].sort(),
+        shardsPerGroup: sources.sharding.shardsPerGroup
+      },
+      statements: [
+        ...sources.statements.map(({ name, text, probe }) => ({
+          name,
+          text,
+          ...(probe === undefined ? {} : { probe: JSON.parse(JSON.stringify(probe)) as ReadonlyArray<Json> })
+        })),
+        ...library
+      ],
+      migrations: [...sources.migrations].sort()
+    }
+  })
