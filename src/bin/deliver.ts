@@ -2,9 +2,10 @@
 /** The one command: `deliver VERB`. Wiring only; each verb stands in `cli/`. */
 import { Cause, Effect, Exit, Option } from "effect"
 import { ExitCode } from "../domain/ExitCode.ts"
+import { drillVerb } from "./cli/drill.ts"
 import { runVerb, type Verb } from "./cli/Verb.ts"
 
-const verbs: ReadonlyArray<Verb> = []
+const verbs: ReadonlyArray<Verb> = [drillVerb]
 
 const main = Effect.gen(function* () {
   const argv = process.argv.slice(2)

@@ -1,0 +1,89 @@
+/** `kill-runner`: the owner of running work gets SIGKILL; another runner takes its work over. */
+import { Clock, Duration, Effect, Schedule } from "effect"
+import { type Activity, type Drill, DrillAborted, type Journal } from "./Drill.ts"
+import type { PodInstance } from "./KubernetesApi.ts"
+
+const RUNS = 6
+/** Long enough that the kill comes in the middle, short against the recovery. */
+const MESSAGE = "slow:2000 tell me what a runner does when its neighbour dies"
+const RECOVERY_LIMIT_MS = 30_000
+
+const HYPOTHESIS = `${RUNS} accepted runs all end within ${RECOVERY_LIMIT_MS / 1000} s of their runner's death, each event once`
+
+const instanceOf = (pods: ReadonlyArray<PodInstance>, name: string) => pods.find((pod) => pod.name === name)?.instance
+
+export const KillRunner: Drill = {
+  name: "kill-runner",
+  summary: "SIGKILL to a runner in the middle of its runs",
+  hypothesis: HYPOTHESIS,
+  run: ({ gateway, kubernetes, invariant, log }) =>
+    Effect.gen(function* () {
+      const started = yield* Clock.currentTimeMillis
+      const prefix = `drill-kill-${crypto.randomUUID().slice(0, 8)}`
+      const method: Array<Activity> = []
+      const record = <A, E>(name: string, type: Activity["type"], effect: Effect.Effect<A, E>) =>
+        Effect.gen(function* () {
+          const [duration, output] = yield* Effect.timed(effect)
+          method.push({ name, type, status: "succeeded", output, durationMs: Math.round(Duration.toMillis(duration)) })
+          yield* log(`${name}: done`)
+          return output
+        })
+
+      const before = yield* invariant(prefix)
+      const runs = Array.from({ length: RUNS }, (_, index) => ({
+        sessionId: `${prefix}-${index}`,
+        runId: `${prefix}-${index}`,
+        message: MESSAGE
+      }))
+      yield* record(`start ${RUNS} runs`, "action", Effect.forEach(runs, gateway.startRun, { concurrency: RUNS }))
+
+      // The victim is whoever works on one of our runs right now.
+      const victim = yield* Effect.forEach(runs, (run) => gateway.status(run.runId), { concurrency: RUNS }).pipe(
+        Effect.map(
+          (states) => states.find((state) => state.status === "accepted" && state.runner !== null)?.runner ?? undefined
+        ),
+        Effect.filterOrFail(
+          (runner) => runner !== undefined,
+          () =>
+            new DrillAborted({
+              message: "None of the drill's runs was seen running on a runner, so there was nobody to kill."
+            })
+        ),
+        Effect.retry(Schedule.spaced("50 millis").pipe(Schedule.upTo("10 seconds")))
+      )
+      const podsBefore = yield* kubernetes.pods
+      const instanceBefore = instanceOf(podsBefore, victim)
+      yield* record(`kill ${victim}`, "action", kubernetes.deletePod(victim, 0))
+      const killedAt = yield* Clock.currentTimeMillis
+
+      const unfinished = yield* Effect.forEach(
+        runs,
+        (run) => gateway.waitFor(run.runId, "completed", RECOVERY_LIMIT_MS).pipe(Effect.either),
+        { concurrency: RUNS }
+      ).pipe(Effect.map((results) => results.filter((result) => result._tag === "Left").length))
+      const recoveryMs = (yield* Clock.currentTimeMillis) - killedAt
+
+      const podsAfter = yield* kubernetes.pods.pipe(
+        Effect.repeat({
+          until: (pods) => instanceOf(pods, victim) !== undefined && instanceOf(pods, victim) !== instanceBefore,
+          schedule: Schedule.spaced("100 millis").pipe(Schedule.upTo("30 seconds"))
+        }),
+        Effect.andThen(kubernetes.pods)
+      )
+      const instanceAfter = instanceOf(podsAfter, victim)
+      const happened = instanceAfter !== undefined && instanceBefore !== undefined && instanceAfter !== instanceBefore
+      const after = yield* invariant(prefix)
+      const held = after.executionsLost === 0 && after.eventsDoubled === 0 && after.runs === RUNS && unfinished === 0
+      return {
+        drill: "kill-runner",
+        hypothesis: HYPOTHESIS,
+        status: !happened ? "no-fault" : held ? "completed" : "deviated",
+        steadyState: { before, after },
+        method,
+        fault: happened ? `${victim} was instance ${instanceBefore} and is ${instanceAfter} now` : null,
+        recoveryMs: unfinished === 0 ? recoveryMs : null,
+        startedAt: new Date(started).toISOString(),
+        durationMs: (yield* Clock.currentTimeMillis) - started
+      } satisfies Journal
+    })
+}

@@ -1,0 +1,5 @@
+/** All drills. One file each; a new one is added here. */
+import type { Drill } from "./Drill.ts"
+import { KillRunner } from "./KillRunner.ts"
+
+export const drills: ReadonlyArray<Drill> = [KillRunner]
