@@ -1,0 +1,77 @@
+/**
+ * Where a run writes down what happened. The agent writes through this; `events/EventStore.ts` keeps it in Postgres.
+ *
+ * All writes may be repeated: a step that runs twice writes once.
+ */
+import { Context, type Effect, type Option, Schema } from "effect"
+import type { Event, RecordedEvent } from "./Event.ts"
+import type { RunId, SessionId, TenantId } from "./Ids.ts"
+import type { RunView } from "./Run.ts"
+
+export interface RunKey {
+  readonly tenantId: TenantId
+  readonly sessionId: SessionId
+  readonly runId: RunId
+  readonly executionId: string
+}
+
+export interface Entry {
+  /** Unique in the execution together with `sequence`. A step that runs again must use the same ones. */
+  readonly step: string
+  readonly sequence: number
+  readonly event: Event
+}
+
+export interface NewRun extends RunKey {
+  readonly workflow: string
+  readonly message: string
+  readonly model: string
+}
+
+export interface AcceptedRun {
+  readonly run: RunView
+  readonly message: string
+  readonly model: string
+}
+
+export interface Usage {
+  readonly step: string
+  readonly workflow: string
+  readonly model: string
+  readonly inputTokens: number
+  readonly outputTokens: number
+}
+
+/** The last event of an execution has this key whichever it is, so that there is exactly one. */
+export const FINAL_STEP = "final"
+/** The first event of an execution. */
+export const ACCEPT_STEP = "accept"
+
+/** The database could not be reached for as long as a step may wait for it. */
+export class EventLogUnavailable extends Schema.TaggedError<EventLogUnavailable>()("EventLogUnavailable", {
+  message: Schema.String
+}) {}
+
+export class EventLog extends Context.Tag("domain/EventLog")<
+  EventLog,
+  {
+    /** Records the run with its `RunAccepted`, or finds the one that has its id already, in whichever session. */
+    readonly accept: (run: NewRun) => Effect.Effect<AcceptedRun, EventLogUnavailable>
+    /**
+     * Appends what is not there yet. `open` is false when the run had ended before: nothing was written then.
+     * An `ApprovalRequested`, an `Approved` and the three last events set the run's status in the same statement.
+     */
+    readonly append: (
+      run: RunKey,
+      entries: ReadonlyArray<Entry>
+    ) => Effect.Effect<{ readonly open: boolean }, EventLogUnavailable>
+    /** What a step has written so far, in order. */
+    readonly ofStep: (
+      executionId: string,
+      step: string
+    ) => Effect.Effect<ReadonlyArray<RecordedEvent>, EventLogUnavailable>
+    readonly run: (tenantId: TenantId, runId: RunId) => Effect.Effect<Option.Option<RunView>, EventLogUnavailable>
+    /** Once per execution and step, whatever is run twice. */
+    readonly recordUsage: (run: RunKey, usage: Usage) => Effect.Effect<void, EventLogUnavailable>
+  }
+>() {}

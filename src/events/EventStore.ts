@@ -1,0 +1,162 @@
+/**
+ * Runs and events in Postgres.
+ *
+ * Writes wait out a database that is away for a while (a failover takes some 30 s): they are called by activities, and an
+ * activity that gives up costs one of its recorded attempts. Reads are called for a waiting client and fail at once.
+ */
+import { SqlClient, type SqlError } from "@effect/sql"
+import { Effect, Layer, Option, Schedule } from "effect"
+import { CurrentProcess } from "../domain/CurrentProcess.ts"
+import { type Event, isTerminal, type RecordedEvent } from "../domain/Event.ts"
+import { ACCEPT_STEP, type Entry, EventLog, EventLogUnavailable, type RunKey } from "../domain/EventLog.ts"
+import type { EventId, RunId, SessionId, TenantId } from "../domain/Ids.ts"
+import type { RunStatus, RunView } from "../domain/Run.ts"
+import * as statements from "./statements.ts"
+
+/** The most events that one read returns. */
+export const MAX_PAGE = 500
+
+/** What an event makes of its run. */
+export const statusAfter = (event: Event): RunStatus | undefined => {
+  switch (event._tag) {
+    case "ApprovalRequested":
+      return "waiting"
+    case "Approved":
+      return "accepted"
+    case "Completed":
+      return "completed"
+    case "Failed":
+      return "failed"
+    case "Cancelled":
+      return "cancelled"
+    default:
+      return undefined
+  }
+}
+
+/** Refused, broken or timed-out connections, a server that starts or stops, deadlocks, a pool without a free connection. */
+export const isTransient = (error: SqlError.SqlError): boolean => {
+  const code = typeof error.cause === "object" && error.cause !== null && "code" in error.cause ? error.cause.code : ""
+  if (typeof code !== "string" || code === "") return true
+  return /^(08|53|57P|40)/.test(code) || !/^[0-9A-Z]{5}$/.test(code)
+}
+
+const patience = Schedule.exponential("50 millis", 2).pipe(
+  Schedule.union(Schedule.spaced("1 second")),
+  Schedule.upTo("30 seconds")
+)
+
+/** A statement that the server refuses is a bug or a migration that ran ahead: a defect, not something to wait for. */
+const waitOut = <A, R>(effect: Effect.Effect<A, SqlError.SqlError, R>): Effect.Effect<A, EventLogUnavailable, R> =>
+  effect.pipe(
+    Effect.catchAll((error) => (isTransient(error) ? Effect.fail(error) : Effect.die(error))),
+    Effect.retry(patience),
+    Effect.mapError(
+      (error) =>
+        new EventLogUnavailable({
+          message: `The database did not answer within 30 s: ${error.message}`
+        })
+    )
+  )
+
+const encodeEntry = ({ step, sequence, event: { _tag: type, ...payload } }: Entry) => ({
+  step,
+  sequence,
+  type,
+  payload
+})
+
+/** Reads for clients. `after` is the last event id that the caller has. */
+export class EventStore extends Effect.Service<EventStore>()("events/EventStore", {
+  effect: Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const withSql = Effect.provideService(SqlClient.SqlClient, sql)
+    const page = (limit: number | undefined) => Math.min(limit ?? MAX_PAGE, MAX_PAGE)
+    return {
+      ofSession: (
+        tenantId: TenantId,
+        sessionId: SessionId,
+        after: EventId | 0,
+        limit?: number
+      ): Effect.Effect<ReadonlyArray<RecordedEvent>, SqlError.SqlError> =>
+        withSql(statements.eventsOfSession.run(tenantId, sessionId, after, page(limit))),
+      ofRun: (
+        tenantId: TenantId,
+        runId: RunId,
+        after: EventId | 0,
+        limit?: number
+      ): Effect.Effect<ReadonlyArray<RecordedEvent>, SqlError.SqlError> =>
+        withSql(statements.eventsOfRun.run(tenantId, runId, after, page(limit))),
+      run: (tenantId: TenantId, runId: RunId): Effect.Effect<Option.Option<RunView>, SqlError.SqlError> =>
+        withSql(statements.runState.run(tenantId, runId)).pipe(Effect.map(([row]) => Option.fromNullable(row)))
+    }
+  })
+}) {}
+
+/** The agent's way to write. */
+export const eventLog: Layer.Layer<EventLog, never, SqlClient.SqlClient> = Layer.effect(
+  EventLog,
+  Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    const withSql = Effect.provideService(SqlClient.SqlClient, sql)
+
+    const append = Effect.fn("EventLog.append")(function* (run: RunKey, entries: ReadonlyArray<Entry>) {
+      const { name, release } = yield* CurrentProcess
+      const status = entries.reduce<RunStatus | undefined>((last, { event }) => statusAfter(event) ?? last, undefined)
+      const [outcome] = yield* waitOut(
+        withSql(
+          statements.appendEvents.run(
+            run.tenantId,
+            run.sessionId,
+            run.runId,
+            run.executionId,
+            JSON.stringify(entries.map(encodeEntry)),
+            status ?? null,
+            entries.some(({ event }) => isTerminal(event)),
+            name,
+            release
+          )
+        )
+      )
+      return { open: outcome?.open === true }
+    })
+
+    return EventLog.of({
+      append,
+      accept: Effect.fn("EventLog.accept")(function* (run) {
+        const { name, release } = yield* CurrentProcess
+        const { tenantId, sessionId, runId, executionId, message, model } = run
+        yield* waitOut(
+          withSql(statements.acceptRun.run(tenantId, sessionId, runId, executionId, run.workflow, release, name))
+        )
+        const find = waitOut(withSql(statements.runWithRequest.run(tenantId, runId)))
+        const [found] = yield* find
+        if (found === undefined) return yield* Effect.dieMessage(`Run ${runId} vanished while it was accepted`)
+        if (found.message !== null || found.sessionId !== sessionId) {
+          return { run: found, message: found.message ?? "", model: found.model ?? "" }
+        }
+        yield* append(run, [{ step: ACCEPT_STEP, sequence: 0, event: { _tag: "RunAccepted", message, model } }])
+        return { run: found, message, model }
+      }),
+      ofStep: (executionId, step) => waitOut(withSql(statements.eventsOfStep.run(executionId, step))),
+      run: (tenantId, runId) =>
+        waitOut(withSql(statements.runState.run(tenantId, runId))).pipe(
+          Effect.map(([row]) => Option.fromNullable(row))
+        ),
+      recordUsage: (run, usage) =>
+        waitOut(
+          withSql(
+            statements.recordUsage.run(
+              run.tenantId,
+              run.executionId,
+              usage.step,
+              usage.workflow,
+              usage.model,
+              usage.inputTokens,
+              usage.outputTokens
+            )
+          )
+        ).pipe(Effect.asVoid)
+    })
+  })
+)

@@ -1,0 +1,210 @@
+/** The SQL of runs and events. */
+import { Schema } from "effect"
+import { Event } from "../domain/Event.ts"
+import { EventId, RunId, SessionId } from "../domain/Ids.ts"
+import { RunStatus } from "../domain/Run.ts"
+import * as Statement from "../domain/Statement.ts"
+
+/** `bigint` arrives as text: `pg` does not risk a lossy number. Ours stay far below 2^53. */
+const BigIntColumn = Schema.compose(Schema.NumberFromString, EventId)
+
+const runColumns = `r.run_id as "runId", r.session_id as "sessionId", r.status, r.workflow, r.execution_id as "executionId",
+  r.release, r.runner, r.accepted_at as "acceptedAt", r.finished_at as "finishedAt"`
+
+export const RunRow = Schema.Struct({
+  runId: RunId,
+  sessionId: SessionId,
+  status: RunStatus,
+  workflow: Schema.String,
+  executionId: Schema.String,
+  release: Schema.String,
+  runner: Schema.NullOr(Schema.String),
+  acceptedAt: Schema.DateFromSelf,
+  finishedAt: Schema.NullOr(Schema.DateFromSelf)
+})
+
+const eventColumns = `e.event_id as "eventId", e.session_id as "sessionId", e.run_id as "runId", e.step, e.sequence,
+  e.occurred_at as "occurredAt", jsonb_build_object('_tag', e.type) || e.payload as event`
+
+export const EventRow = Schema.Struct({
+  eventId: BigIntColumn,
+  sessionId: SessionId,
+  runId: RunId,
+  step: Schema.String,
+  sequence: Schema.NonNegativeInt,
+  occurredAt: Schema.DateFromSelf,
+  event: Event
+})
+
+/** The session's row comes first: the run's foreign key wants it. A run id that is taken stays as it is. */
+export const acceptRun = Statement.make<
+  [
+    tenantId: string,
+    sessionId: string,
+    runId: string,
+    executionId: string,
+    workflow: string,
+    release: string,
+    runner: string
+  ]
+>()({
+  name: "runs.accept",
+  text: `
+with session as (
+  insert into agents.sessions (tenant_id, session_id) values ($1, $2) on conflict do nothing
+)
+insert into agents.runs (tenant_id, session_id, run_id, execution_id, workflow, status, release, runner)
+values ($1, $2, $3, $4, $5, 'accepted', $6, $7)
+on conflict (tenant_id, run_id) do nothing`,
+  row: Statement.NoRow,
+  probe: ["probe", "probe", "probe", "probe", "AgentWorkflow", "probe", "probe"]
+})
+
+export const runWithRequest = Statement.make<[tenantId: string, runId: string]>()({
+  name: "runs.accepted",
+  text: `
+select ${runColumns}, e.payload->>'message' as message, e.payload->>'model' as model
+from agents.runs r
+left join agents.events e on e.execution_id = r.execution_id and e.step = 'accept' and e.sequence = 0
+where r.tenant_id = $1 and r.run_id = $2`,
+  row: Schema.Struct({
+    ...RunRow.fields,
+    message: Schema.NullOr(Schema.String),
+    model: Schema.NullOr(Schema.String)
+  })
+})
+
+export const runState = Statement.make<[tenantId: string, runId: string]>()({
+  name: "runs.state",
+  text: `select ${runColumns} from agents.runs r where r.tenant_id = $1 and r.run_id = $2`,
+  row: RunRow
+})
+
+/**
+ * One statement, so one round trip and one commit. Order of locks: the run's row, then the session's; all writers keep it.
+ *
+ * The run's row is the gate: its `finished_at is null` is looked at again after a wait for the lock, so nothing follows a
+ * last event and of two last events one is written. The session's row hands out the ids under its lock, which is held to
+ * the commit: ids become visible in their order. `pending` uses the statement's snapshot, so a rerun that really happens
+ * at the same moment may reserve ids that `on conflict` then leaves unused. Gaps are allowed; doubles are not.
+ */
+export const appendEvents = Statement.make<
+  [
+    tenantId: string,
+    sessionId: string,
+    runId: string,
+    executionId: string,
+    entries: string,
+    status: string | null,
+    finished: boolean,
+    runner: string,
+    release: string
+  ]
+>()({
+  name: "events.append",
+  text: `
+with given as (
+  select items.position, items.item->>'step' as step, (items.item->>'sequence')::int as sequence,
+    items.item->>'type' as type, items.item->'payload' as payload
+  from jsonb_array_elements($5::jsonb) with ordinality as items (item, position)
+), pending as (
+  select given.*, row_number() over (order by given.position) as place
+  from given
+  where not exists (
+    select from agents.events e
+    where e.execution_id = $4 and e.step = given.step and e.sequence = given.sequence
+  )
+), gate as (
+  update agents.runs
+  set status = case when exists (select from pending) then coalesce($6, status) else status end,
+    finished_at = case when $7::boolean then now() end,
+    runner = $8
+  where tenant_id = $1 and run_id = $3 and execution_id = $4 and finished_at is null
+  returning run_id
+), session as (
+  update agents.sessions
+  set last_event_id = last_event_id + (select count(*) from pending)
+  where tenant_id = $1 and session_id = $2 and exists (select from gate) and exists (select from pending)
+  returning last_event_id
+), written as (
+  insert into agents.events
+    (tenant_id, session_id, event_id, run_id, execution_id, step, sequence, type, payload, release, occurred_at)
+  select $1, $2, session.last_event_id - (select count(*) from pending) + pending.place, $3, $4,
+    pending.step, pending.sequence, pending.type, pending.payload, $9, clock_timestamp()
+  from pending, session
+  on conflict (execution_id, step, sequence) do nothing
+  returning event_id
+)
+select exists (select from gate) as open, (select count(*) from written)::int as written`,
+  row: Schema.Struct({ open: Schema.Boolean, written: Schema.Int }),
+  probe: [
+    "probe",
+    "probe",
+    "probe",
+    "probe",
+    `[{"step":"probe","sequence":0,"type":"Token","payload":{"text":"probe"}}]`,
+    "accepted",
+    false,
+    "probe",
+    "probe"
+  ]
+})
+
+export const eventsOfStep = Statement.make<[executionId: string, step: string]>()({
+  name: "events.of_step",
+  text: `select ${eventColumns} from agents.events e where e.execution_id = $1 and e.step = $2 order by e.sequence`,
+  row: EventRow
+})
+
+export const eventsOfSession = Statement.make<[tenantId: string, sessionId: string, after: number, limit: number]>()({
+  name: "events.of_session",
+  text: `
+select ${eventColumns} from agents.events e
+where e.tenant_id = $1 and e.session_id = $2 and e.event_id > $3
+order by e.event_id limit $4`,
+  row: EventRow
+})
+
+export const eventsOfRun = Statement.make<[tenantId: string, runId: string, after: number, limit: number]>()({
+  name: "events.of_run",
+  text: `
+select ${eventColumns} from agents.events e
+where e.tenant_id = $1 and e.run_id = $2 and e.event_id > $3
+order by e.event_id limit $4`,
+  row: EventRow
+})
+
+/** Everything new for all sessions that somebody in this process listens to: one query however many there are. */
+export const eventsOfCursors = Statement.make<[cursors: string, limitEach: number]>()({
+  name: "events.of_cursors",
+  text: `
+select c.key, ${eventColumns}
+from jsonb_to_recordset($1::jsonb) as c (key int, tenant_id text, session_id text, after bigint)
+cross join lateral (
+  select * from agents.events n
+  where n.tenant_id = c.tenant_id and n.session_id = c.session_id and n.event_id > c.after
+  order by n.event_id limit $2
+) e
+order by c.key, e.event_id`,
+  row: Schema.Struct({ ...EventRow.fields, key: Schema.Int })
+})
+
+export const recordUsage = Statement.make<
+  [
+    tenantId: string,
+    executionId: string,
+    step: string,
+    workflow: string,
+    model: string,
+    inputTokens: number,
+    outputTokens: number
+  ]
+>()({
+  name: "token_usage.record",
+  text: `
+insert into agents.token_usage (tenant_id, execution_id, step, workflow, model, input_tokens, output_tokens)
+values ($1, $2, $3, $4, $5, $6, $7)
+on conflict (execution_id, step) do nothing`,
+  row: Statement.NoRow,
+  probe: ["probe", "probe", "probe", "probe", "probe", 1, 1]
+})
