@@ -18,7 +18,7 @@ import { Ask } from "./AgentRpcs.ts"
 import { CurrentCaller } from "./Caller.ts"
 import { RecordedEvent } from "./Event.ts"
 import { EventId, RunId, SessionId } from "./Ids.ts"
-import { problemSchema } from "./Problem.ts"
+import { PROBLEM_MEDIA_TYPE, problemSchema } from "./Problem.ts"
 import { RunView } from "./Run.ts"
 
 /** A request's body, in bytes. A message is a few KB; attachments are not sent this way. */
@@ -106,6 +106,7 @@ const runs = HttpApiGroup.make("runs")
       .annotate(OpenApi.Summary, "Let a run that waits for approval go on; again is harmless")
   )
   .addError(problemSchema("malformed-request"))
+  .addError(problemSchema("length-required"))
   .addError(problemSchema("body-too-large"))
   .addError(problemSchema("media-type-unsupported"))
   .addError(problemSchema("internal-error"))
@@ -122,11 +123,28 @@ const health = HttpApiGroup.make("health")
       .annotate(OpenApi.Summary, "The gateway can serve: database, migrations, cluster, not stopping")
   )
 
+/**
+ * The generator merges problems of one status into a union and forgets their media type. Says it again, for every status
+ * from 400 up whose document is a problem (readiness is none).
+ */
+const withProblemMediaType = (spec: Record<string, unknown>): Record<string, unknown> => {
+  const json: unknown = JSON.parse(JSON.stringify(spec), (key, value: unknown) => {
+    if (!/^[45]\d\d$/.test(key) || typeof value !== "object" || value === null || !("content" in value)) return value
+    const content = value.content as Record<string, unknown>
+    const schema = content["application/json"]
+    return JSON.stringify(schema ?? null).includes("/Problem.")
+      ? { ...value, content: { [PROBLEM_MEDIA_TYPE]: schema } }
+      : value
+  })
+  return json as Record<string, unknown>
+}
+
 export class GatewayApi extends HttpApi.make("gateway")
   .add(runs)
   .add(health)
   .annotate(OpenApi.Title, "Agent gateway")
   .annotate(OpenApi.Version, "1")
+  .annotate(OpenApi.Transform, withProblemMediaType)
   .annotate(
     OpenApi.Description,
     "Start durable agent runs and follow their events. Events are streamed at the WebSocket `/ws/{sessionId}?lastEventId=`."

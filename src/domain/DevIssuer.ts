@@ -21,7 +21,7 @@ export interface Subject {
 }
 
 export interface TokenRequest extends Partial<Subject> {
-  readonly audience: string
+  readonly audience: string | Array<string>
   /** Negative for a token that has expired. */
   readonly lifetimeSeconds?: number
 }

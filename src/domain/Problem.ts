@@ -19,6 +19,7 @@ export const problems = {
   "run-differs": { status: 409, title: "The run id is taken by a run with another message or model" },
   "run-not-waiting": { status: 409, title: "The run does not wait for an approval" },
   "run-finished": { status: 409, title: "The run has already finished" },
+  "length-required": { status: 411, title: "The request body must say how long it is" },
   "body-too-large": { status: 413, title: "The request body is too large" },
   "media-type-unsupported": { status: 415, title: "The request body must be JSON" },
   "internal-error": { status: 500, title: "The gateway failed" },

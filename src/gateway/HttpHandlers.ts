@@ -101,7 +101,7 @@ const fromFailure = (failure: unknown): Problem | undefined => {
     const cause = failure.cause
     return cause instanceof SyntaxError
       ? problem("malformed-request", `The body is not JSON: ${cause.message}.`)
-      : problem("body-too-large", `The body is larger than ${MAX_BODY_BYTES} bytes, or broke off.`)
+      : problem("malformed-request", "The body broke off, or could not be read.")
   }
   return undefined
 }
@@ -112,6 +112,10 @@ const guardBody = Effect.gen(function* () {
   if (request.method !== "POST") return
   if (Number(request.headers["content-length"] ?? 0) > MAX_BODY_BYTES) {
     return yield* problem("body-too-large", `A body may have at most ${MAX_BODY_BYTES} bytes.`)
+  }
+  // A body without an end in sight could only be refused by breaking the connection, which tells the client nothing.
+  if (request.headers["transfer-encoding"] !== undefined) {
+    return yield* problem("length-required", "Send `Content-Length` instead of `Transfer-Encoding: chunked`.")
   }
   const type = request.headers["content-type"]
   if (type !== undefined && !/^application\/json\s*(;|$)/i.test(type)) {

@@ -7,6 +7,9 @@ import type { RunId, SessionId } from "../domain/Ids.ts"
 import { problem } from "../domain/Problem.ts"
 import { Agents, Records, type StorageUnavailable } from "./Ports.ts"
 
+/** What the operations together need. */
+export type Requirements = Agents | Records
+
 /** After how many seconds a client may try again: a takeover after a killed runner ends within 5 s. */
 const RETRY_AFTER_SECONDS = 2
 
