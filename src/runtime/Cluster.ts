@@ -1,0 +1,63 @@
+/**
+ * How a process takes part in the cluster: a runner carries shards, a client only sends.
+ *
+ * The parts are put together here, and not by `NodeClusterSocket.layer`, for three reasons: that reads unprefixed HOST, PORT
+ * and LISTEN_PORT from the environment, where Kubernetes puts values of its own; its storage layers need DDL rights; and
+ * each part can be swapped for a better one.
+ */
+
+import {
+  ClusterWorkflowEngine,
+  type MessageStorage,
+  type RunnerStorage,
+  Runners,
+  type Sharding,
+  ShardingConfig,
+  SocketRunner
+} from "@effect/cluster"
+import type { SocketServerError } from "@effect/platform/SocketServer"
+import { NodeClusterSocket } from "@effect/platform-node"
+import { RpcSerialization } from "@effect/rpc"
+import type { SqlClient } from "@effect/sql/SqlClient"
+import type { SqlError } from "@effect/sql/SqlError"
+import type { WorkflowEngine } from "@effect/workflow/WorkflowEngine"
+import { Layer } from "effect"
+import { clientConfig, runnerConfig } from "./ClusterSettings.ts"
+import * as ClusterStorage from "./ClusterStorage.ts"
+import * as RunnerWatch from "./RunnerWatch.ts"
+import type { RunnerSettings } from "./Settings.ts"
+
+export type Cluster =
+  | Sharding.Sharding
+  | Runners.Runners
+  | MessageStorage.MessageStorage
+  | RunnerStorage.RunnerStorage
+  | ShardingConfig.ShardingConfig
+  | WorkflowEngine
+
+/** Binary, and without a limit on a frame's size: the frames come from our own processes alone. */
+const serialization = RpcSerialization.layerMsgPack
+
+const protocol = NodeClusterSocket.layerClientProtocol.pipe(Layer.provide(serialization))
+
+/** Listens, joins the ring and takes shards. The entities and workflows that it serves are registered on top. */
+export const runner = (settings: RunnerSettings): Layer.Layer<Cluster, SocketServerError | SqlError, SqlClient> =>
+  ClusterWorkflowEngine.layer.pipe(
+    Layer.provideMerge(RunnerWatch.layer),
+    Layer.provideMerge(SocketRunner.layer),
+    Layer.provide(RunnerWatch.health.pipe(Layer.provide(Runners.layerRpc))),
+    Layer.provide([NodeClusterSocket.layerSocketServer, protocol, serialization]),
+    Layer.provideMerge(ClusterStorage.layer),
+    Layer.provideMerge(ShardingConfig.layer(runnerConfig(settings)))
+  )
+
+/** Sends to entities and workflows without carrying any. */
+export const client = (
+  settings: Pick<RunnerSettings, "shardsPerGroup" | "shardGroups">
+): Layer.Layer<Cluster, SqlError, SqlClient> =>
+  ClusterWorkflowEngine.layer.pipe(
+    Layer.provideMerge(SocketRunner.layerClientOnly),
+    Layer.provide(protocol),
+    Layer.provideMerge(ClusterStorage.layer),
+    Layer.provideMerge(ShardingConfig.layer(clientConfig(settings)))
+  )

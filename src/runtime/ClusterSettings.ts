@@ -1,0 +1,80 @@
+/**
+ * All timings of the cluster, with their reasons. The figures are of Effect 3.22 on Postgres 16; see the tests in `test/system`
+ * for the bounds that are kept.
+ *
+ * How long a takeover takes after `kill -9` = notice the death + refresh the assignments + read the inbox. The library's
+ * defaults (health each 60 s, expiration 35 s) made it 35 s. Who notices is `RunnerWatch`, on every runner.
+ */
+import { RunnerAddress, type ShardingConfig } from "@effect/cluster"
+import { Duration, Option } from "effect"
+import type { RunnerSettings } from "./Settings.ts"
+
+type Config = ShardingConfig.ShardingConfig["Type"]
+
+const timings = {
+  /**
+   * After which the row of a runner that no longer beats is ignored: what remains when nobody can be asked, such as a lost
+   * node whose watchers are lost too. The library refreshes at a third of it, whatever `shardLockRefreshInterval` says,
+   * and uses that third as the time limit of each lock query as well. At 1 s (expiration 5 s), busy runners missed the
+   * limit, dropped all their shards and cut every activity; at 3 s it happened once in start-up. Hence 5 s, and 15.
+   */
+  shardLockExpiration: Duration.seconds(15),
+  shardLockRefreshInterval: Duration.seconds(5),
+  /** How late a runner notices that another came or went. One small query each time. */
+  refreshAssignmentsInterval: Duration.seconds(1),
+  /** The library's own check, by one runner of all. `RunnerWatch` is quicker; this one also marks a runner healthy again. */
+  runnerHealthCheckInterval: Duration.seconds(2),
+  /**
+   * How late a durable sleep ends and a first call of a fresh process is picked up, when the notification went astray.
+   * Otherwise messages are announced, not polled for.
+   */
+  entityMessagePollInterval: Duration.millis(500),
+  entityReplyPollInterval: Duration.millis(200),
+  sendRetryInterval: Duration.millis(100),
+  /**
+   * How long a runner that gives a shard away lets begun activities go on. Workflows do not make it wait: between two steps
+   * they hand over (`agent/Handover.ts`). So it can be long, and is what a pod's grace period leaves: 60 s less 10 s of
+   * preStop and some for closing down. It bounds how long a rebalance may hold back a shard with a slow activity on it.
+   */
+  entityTerminationTimeout: Duration.seconds(35),
+  /**
+   * A message for a type that this runner does not know is answered with a permanent failure after this time. Which release
+   * may start what is decided before (`agents.runners`, the workflow gate); a day leaves time to notice that it went wrong.
+   */
+  entityRegistrationTimeout: Duration.days(1),
+  entityMaxIdleTime: Duration.minutes(10)
+} satisfies Partial<Config>
+
+/** Set once for a database: rows hold shard ids, and the numbers of the locks depend on both values. */
+type Shards = Pick<RunnerSettings, "shardsPerGroup" | "shardGroups">
+
+const shards = ({ shardsPerGroup, shardGroups }: Shards) => ({
+  shardsPerGroup,
+  availableShardGroups: shardGroups,
+  assignedShardGroups: shardGroups
+})
+
+const defaults = {
+  runnerShardWeight: 1,
+  shardLockDisableAdvisory: false,
+  preemptiveShutdown: true,
+  entityMailboxCapacity: 4096,
+  // Encoding messages to ourselves would find a schema that does not round-trip, at a third of the runner's CPU.
+  simulateRemoteSerialization: false
+} as const
+
+export const runnerConfig = (settings: RunnerSettings): Config => ({
+  ...defaults,
+  ...timings,
+  ...shards(settings),
+  runnerAddress: Option.some(RunnerAddress.make(settings.runner.host, settings.runner.port)),
+  runnerListenAddress: Option.some(RunnerAddress.make(settings.listenHost, settings.runner.port))
+})
+
+export const clientConfig = (settings: Shards): Config => ({
+  ...defaults,
+  ...timings,
+  ...shards(settings),
+  runnerAddress: Option.none(),
+  runnerListenAddress: Option.none()
+})
