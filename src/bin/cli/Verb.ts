@@ -7,6 +7,7 @@
 import { type ParseArgsConfig, parseArgs } from "node:util"
 import { Data, Effect } from "effect"
 import { ExitCode } from "../../domain/ExitCode.ts"
+import { nearest } from "../../domain/Nearest.ts"
 
 /** A failure with an exit code and a message for a person: what happened, where, why it matters, what to do. */
 export class CliError extends Data.TaggedError("CliError")<{
@@ -77,23 +78,6 @@ const overview = (verbs: ReadonlyArray<Verb>): string =>
     "",
     "Every verb has --help and --json."
   ].join("\n")
-
-/** The nearest name by edit distance, for "did you mean". */
-const nearest = (word: string, names: ReadonlyArray<string>): string | undefined => {
-  const distance = (a: string, b: string): number => {
-    let row = Array.from({ length: b.length + 1 }, (_, i) => i)
-    for (let i = 1; i <= a.length; i++) {
-      const next = [i]
-      for (let j = 1; j <= b.length; j++) {
-        next[j] = Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1))
-      }
-      row = next
-    }
-    return row[b.length]!
-  }
-  const best = names.map((name) => [distance(word, name), name] as const).sort((x, y) => x[0] - y[0])[0]
-  return best !== undefined && best[0] <= Math.max(2, word.length / 3) ? best[1] : undefined
-}
 
 const find = (verbs: ReadonlyArray<Verb>, argv: ReadonlyArray<string>) => {
   const byLength = [...verbs].sort((a, b) => b.name.split(" ").length - a.name.split(" ").length)
