@@ -1,0 +1,188 @@
+/**
+ * Two surfaces compared, in both directions: can the new release read what the old one wrote, and can the old one, which
+ * still runs beside it and may have to come back, read what the new one will write?
+ *
+ * Pure: what open work there is comes in as `Assumptions`. A change that nothing can meet any more is a note, not a refusal.
+ */
+import { workflowDifferences } from "./CompareWorkflow.ts"
+import {
+  type Assumptions,
+  changed,
+  type Difference,
+  everything,
+  keys,
+  notWorseThan,
+  type Verdict
+} from "./Difference.ts"
+import type { Surface } from "./Surface.ts"
+
+export { type Assumptions, type Difference, everything, type Reach, type Verdict } from "./Difference.ts"
+
+const entityDifferences = (before: Surface, after: Surface, given: Assumptions): ReadonlyArray<Difference> =>
+  keys(before.entities).flatMap((type) =>
+    keys(before.entities[type]!).flatMap((tag): ReadonlyArray<Difference> => {
+      const old = before.entities[type]![tag]!
+      const now = after.entities[type]?.[tag]
+      const name = `${type}.${tag}`
+      const soften = notWorseThan(given.sideBySide || old.persisted ? "refuse" : "note")
+      if (now === undefined) {
+        const entity = after.entities[type] === undefined
+        return [
+          {
+            rule: "rpc-gone",
+            verdict: soften("refuse"),
+            name,
+            what: entity
+              ? `Entity ${type} is no longer declared.`
+              : `RPC ${tag} of entity ${type} is no longer declared.`,
+            why: "A call to a runner that doesn't know it hangs or is answered with a permanent failure.",
+            fix: "Keep it until no release that calls it runs any more, then remove it in a release of its own."
+          }
+        ]
+      }
+      const persistence: ReadonlyArray<Difference> =
+        old.persisted === now.persisted
+          ? []
+          : [
+              {
+                rule: "rpc-persistence",
+                verdict: soften("undecided"),
+                name,
+                what: `Calls of ${name} are ${now.persisted ? "now" : "no longer"} kept in the database.`,
+                why: "Callers and runners of the two releases treat the same call differently.",
+                fix: "Give the changed call a new name beside the old one."
+              }
+            ]
+      return [
+        ...persistence,
+        ...(["payload", "success", "error"] as const).flatMap((part) =>
+          changed(
+            {
+              rule: `rpc-${part}`,
+              name,
+              part,
+              old: old[part],
+              new: now[part],
+              whenNewReads: "While both releases run, gateways and runners of the two call each other.",
+              whenOldReads: "While both releases run, gateways and runners of the two call each other."
+            },
+            soften
+          )
+        )
+      ]
+    })
+  )
+
+const eventDifferences = (before: Surface, after: Surface, given: Assumptions): ReadonlyArray<Difference> => [
+  ...keys(before.events).flatMap((type): ReadonlyArray<Difference> => {
+    const now = after.events[type]
+    if (now === undefined) {
+      return [
+        {
+          rule: "event-gone",
+          verdict: "refuse",
+          name: `event ${type}`,
+          what: `Event ${type} is no longer declared.`,
+          why: "Rows of it lie in the event store, and clients that resume are sent them.",
+          fix: "Keep the variant for reading, even when nothing writes it any more."
+        }
+      ]
+    }
+    return changed(
+      {
+        rule: "event-shape",
+        name: `event ${type}`,
+        part: type,
+        old: before.events[type]!,
+        new: now,
+        whenNewReads: "Rows of the old form lie in the event store, and clients that resume are sent them.",
+        whenOldReads: "While both run, old gateways read what new runners write."
+      },
+      (verdict) => verdict
+    ).filter((difference) => given.sideBySide || difference.what.startsWith("The new release"))
+  }),
+  ...keys(after.events)
+    .filter((type) => before.events[type] === undefined)
+    .map(
+      (type): Difference => ({
+        rule: "event-new",
+        verdict: "note",
+        name: `event ${type}`,
+        what: `Event ${type} is new.`,
+        why: "Gateways of the old release don't know it while both run.",
+        fix: "Readers must skip events they don't know; or write it one release after the readers know it."
+      })
+    )
+]
+
+const shardingDifferences = (before: Surface, after: Surface): ReadonlyArray<Difference> => {
+  const [old, now] = [before.sharding, after.sharding]
+  const found: Array<Difference> = []
+  if (old.shardsPerGroup !== now.shardsPerGroup) {
+    found.push({
+      rule: "shards-per-group",
+      verdict: "refuse",
+      name: "shardsPerGroup",
+      what: `shardsPerGroup changes from ${old.shardsPerGroup} to ${now.shardsPerGroup}.`,
+      why: "The shard of every message is stored. Under another number of shards open executions lie where nobody looks, and runners of the two releases share no locks.",
+      fix: `Set it back to ${old.shardsPerGroup}. It can only change on an empty cluster with every runner stopped.`
+    })
+  }
+  if (old.groups.join() !== now.groups.join()) {
+    found.push({
+      rule: "shard-groups",
+      verdict: "refuse",
+      name: "availableShardGroups",
+      what: `The shard groups change from [${old.groups.join(", ")}] to [${now.groups.join(", ")}].`,
+      why: "A lock's number is made from the group's place in the sorted list. Runners with other lists take the same shard under different numbers, and two of them run the same execution.",
+      fix: "Keep the list as it is. A group is added with every runner stopped, in a release that changes nothing else."
+    })
+  }
+  return found
+}
+
+/**
+ * What stands between `before` and `after`, gravest first. Empty: the two can run side by side, and either can carry on what
+ * the other began.
+ */
+export const compare = (
+  before: Surface,
+  after: Surface,
+  given: Assumptions = everything
+): ReadonlyArray<Difference> => {
+  const workflows = keys(before.workflows).flatMap((name): ReadonlyArray<Difference> => {
+    const now = after.workflows[name]
+    const reach = given.workflow(name)
+    if (now !== undefined) return workflowDifferences(name, before.workflows[name]!, now, reach)
+    return [
+      {
+        rule: "workflow-gone",
+        verdict: reach === "open" ? "refuse" : "note",
+        name,
+        what: `Workflow ${name} is no longer declared: removed or renamed.${reach === "open" ? "" : " No execution of it is open."}`,
+        why: "A runner that doesn't know a workflow answers its messages with a permanent failure after a minute; approvals and results are lost with it.",
+        fix: "Keep the workflow registered until no execution of it is open; put the new one beside it."
+      }
+    ]
+  })
+  const added = keys(after.workflows)
+    .filter((name) => before.workflows[name] === undefined)
+    .map(
+      (name): Difference => ({
+        rule: "workflow-new",
+        verdict: "note",
+        name,
+        what: `Workflow ${name} is new.`,
+        why: "Runners of the old release don't know it: a start that reached one would be lost for good.",
+        fix: "Nothing, as long as starts choose what every live runner carries."
+      })
+    )
+  const rank: Readonly<Record<Verdict, number>> = { refuse: 0, undecided: 1, note: 2 }
+  return [
+    ...workflows,
+    ...added,
+    ...entityDifferences(before, after, given),
+    ...eventDifferences(before, after, given),
+    ...shardingDifferences(before, after)
+  ].sort((a, b) => rank[a.verdict] - rank[b.verdict])
+}

@@ -1,0 +1,180 @@
+/** What stands between two releases of one workflow. */
+import { changed, type Difference, keys, notWorseThan, type Part, type Reach, type Verdict } from "./Difference.ts"
+import type { WorkflowSurface } from "./Surface.ts"
+
+export const workflowDifferences = (
+  name: string,
+  before: WorkflowSurface,
+  after: WorkflowSurface,
+  reach: Reach
+): ReadonlyArray<Difference> => {
+  const found: Array<Difference> = []
+  // A shape matters as soon as an execution can exist; a name only to one that is under way.
+  const shapes = notWorseThan(reach === "none" ? "note" : "refuse")
+  const names = notWorseThan(reach === "open" ? "refuse" : "note")
+  const missed = reach === "open" ? "" : " No open execution can meet it."
+
+  const parts = (["payload", "success", "error"] as const).map(
+    (part): Part => ({
+      rule: `workflow-${part}`,
+      name,
+      part,
+      old: before[part],
+      new: after[part],
+      whenNewReads:
+        part === "payload"
+          ? "An execution whose payload can't be read is answered with a permanent failure; nothing heals it."
+          : "Whoever asks for the result of an execution that the old release finished gets a failure.",
+      whenOldReads:
+        part === "payload"
+          ? "While both run, a start may reach an old runner: it is answered with a permanent failure. After a rollback, so is every execution the new release began."
+          : "While both run, or after a rollback, a result that the new release recorded can't be read."
+    })
+  )
+  for (const part of parts) found.push(...changed(part, shapes))
+
+  for (const activity of keys(before.activities)) {
+    const [old, now] = [before.activities[activity]!, after.activities[activity]]
+    const here = `${name} / activity ${activity}`
+    if (now === undefined) {
+      found.push({
+        rule: "activity-gone",
+        verdict: names("refuse"),
+        name: here,
+        what: `Activity ${activity} of ${name} is no longer declared: removed or renamed.${missed}`,
+        why: "Effect finds recorded work by name. An execution past this step would do the work again under the new name, or skip what it needs.",
+        fix: "Keep the activity under its old name. To rename it, add a new workflow version and let the old one drain."
+      })
+      continue
+    }
+    if (now.keyed !== old.keyed) {
+      found.push({
+        rule: "activity-gone",
+        verdict: names("refuse"),
+        name: here,
+        what: `Activity ${activity} of ${name} is ${now.keyed ? "now" : "no longer"} keyed, so its durable names change.${missed}`,
+        why: "Work recorded under the old name is not found, and is done again.",
+        fix: "Declare the changed activity under a new name beside the old one, in a new workflow version."
+      })
+    }
+    for (const part of ["success", "error"] as const) {
+      found.push(
+        ...changed(
+          {
+            rule: "activity-result",
+            name: here,
+            part,
+            old: old[part],
+            new: now[part],
+            whenNewReads: "An execution that goes on past this step reads the recorded result, and fails for good.",
+            whenOldReads:
+              "An execution moves between runners: an old one that reads the result of a new one fails it for good."
+          },
+          shapes
+        )
+      )
+    }
+  }
+
+  for (const deferred of keys(before.deferreds)) {
+    const [old, now] = [before.deferreds[deferred]!, after.deferreds[deferred]]
+    const here = `${name} / deferred ${deferred}`
+    if (now === undefined) {
+      found.push({
+        rule: "deferred-gone",
+        verdict: names("refuse"),
+        name: here,
+        what: `Deferred ${deferred} of ${name} is no longer declared: removed or renamed.${missed}`,
+        why: "An execution that waits for it would wait for another name: the answer that comes is never read.",
+        fix: "Keep the deferred under its old name until no execution waits for it."
+      })
+      continue
+    }
+    for (const part of ["success", "error"] as const) {
+      found.push(
+        ...changed(
+          {
+            rule: "deferred-result",
+            name: here,
+            part,
+            old: old[part],
+            new: now[part],
+            whenNewReads: "An answer that was given already can't be read, and the execution fails for good.",
+            whenOldReads: "An answer given through the new release can't be read by an old runner."
+          },
+          shapes
+        )
+      )
+    }
+  }
+
+  for (const clock of before.clocks.filter((clock) => !after.clocks.includes(clock))) {
+    found.push({
+      rule: "clock-gone",
+      verdict: names("refuse"),
+      name: `${name} / clock ${clock}`,
+      what: `Clock ${clock} of ${name} is no longer declared: removed or renamed.${missed}`,
+      why: "An execution that sleeps would sleep again from the start under the new name.",
+      fix: "Keep the clock under its old name until no execution sleeps on it."
+    })
+  }
+
+  found.push(...keyDifferences(name, before, after, shapes))
+  return found
+}
+
+const keyDifferences = (
+  name: string,
+  before: WorkflowSurface,
+  after: WorkflowSurface,
+  soften: (verdict: Verdict) => Verdict
+): ReadonlyArray<Difference> => {
+  const same = (a: unknown, b: unknown) => JSON.stringify(a) === JSON.stringify(b)
+  const pairs = before.keySamples.flatMap((old, i) => {
+    const now = after.keySamples[i]
+    if (now === undefined) return []
+    // Fields that only one side has are no obstacle; a field with another sample means another type.
+    const shared = Object.keys(old.payload).filter((field) => field in now.payload)
+    return shared.every((field) => same(old.payload[field], now.payload[field])) ? [{ old, now }] : []
+  })
+  if (before.keySamples.length > 0 && pairs.length === 0) {
+    return [
+      {
+        rule: "idempotency-key",
+        verdict: soften("undecided"),
+        name,
+        what: `Whether the idempotency key of ${name} is still the same can't be told: no sample payload fits both releases.`,
+        why: "Another key gives a retried start another execution: the work would be done twice.",
+        fix: "Look at the key's fields yourself; the gate in the target database compares with the real payloads."
+      }
+    ]
+  }
+  const moved = pairs.find(({ old, now }) => old.executionId !== now.executionId)
+  const regrouped = pairs.find(({ old, now }) => old.shardGroup !== now.shardGroup)
+  return [
+    ...(moved === undefined
+      ? []
+      : [
+          {
+            rule: "idempotency-key",
+            verdict: soften("refuse"),
+            name,
+            what: `The idempotency key of ${name} makes another execution id of the same payload.`,
+            why: "A retried start, an approval or a status call of a run under way finds no execution: a second one is started and does the work twice.",
+            fix: "Keep the key as it was. A new key belongs to a new workflow version."
+          }
+        ]),
+    ...(regrouped === undefined
+      ? []
+      : [
+          {
+            rule: "shard-group",
+            verdict: soften("refuse"),
+            name,
+            what: `${name} moves from shard group ${regrouped.old.shardGroup} to ${regrouped.now.shardGroup}.`,
+            why: "The group is stored with each message and computed anew by each sender: what is open stays in the old group, and the two releases disagree about where the rest goes.",
+            fix: "Keep the group; use the new one for a new workflow version."
+          }
+        ])
+  ]
+}
