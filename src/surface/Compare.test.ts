@@ -45,11 +45,6 @@ const workflow = (change: object): Sources => sources({}, [declare({ ...base, ..
 const differences = (after: Sources, given: Assumptions = everything) =>
   Effect.map(Effect.all([extract(sources()), extract(after)]), ([one, other]) => compare(one, other, given))
 
-const unreached = (reach: "startable" | "none"): Assumptions => ({
-  workflow: () => reach,
-  sideBySide: reach !== "none"
-})
-
 describe("compare", () => {
   it.effect.each([
     { title: "nothing", after: sources(), expected: [] },
@@ -189,8 +184,13 @@ describe("compare", () => {
   it.effect("only notes a renamed activity that no open execution can meet", () =>
     Effect.gen(function* () {
       const after = workflow({ activities: { tool: base.activities.tool } })
-      for (const reach of ["startable", "none"] as const) {
-        const [found] = yield* differences(after, unreached(reach))
+      const unmet: ReadonlyArray<Assumptions> = [
+        { open: () => false, sideBySide: true },
+        { open: () => false, sideBySide: false },
+        { open: () => true, begun: (_, activity) => activity !== "Plan", sideBySide: true }
+      ]
+      for (const given of unmet) {
+        const [found] = yield* differences(after, given)
         expect(found).toMatchObject({ verdict: "note", rule: "activity-gone" })
         expect(found?.what).toContain("No open execution can meet it")
       }
@@ -200,8 +200,8 @@ describe("compare", () => {
   it.effect("still refuses a payload that a running old release may yet write, but not when none runs", () =>
     Effect.gen(function* () {
       const after = workflow({ payload: S.Struct({ ...base.payload.fields, model: S.String }) })
-      expect((yield* differences(after, unreached("startable")))[0]?.verdict).toBe("refuse")
-      expect((yield* differences(after, unreached("none")))[0]?.verdict).toBe("note")
+      expect((yield* differences(after, { open: () => false, sideBySide: true }))[0]?.verdict).toBe("refuse")
+      expect((yield* differences(after, { open: () => true, sideBySide: false }))[0]?.verdict).toBe("note")
     })
   )
 })

@@ -16,7 +16,7 @@ import {
 } from "./Difference.ts"
 import type { Surface } from "./Surface.ts"
 
-export { type Assumptions, type Difference, everything, type Reach, type Verdict } from "./Difference.ts"
+export { type Assumptions, type Difference, everything, type Verdict } from "./Difference.ts"
 
 const entityDifferences = (before: Surface, after: Surface, given: Assumptions): ReadonlyArray<Difference> =>
   keys(before.entities).flatMap((type) =>
@@ -152,14 +152,14 @@ export const compare = (
 ): ReadonlyArray<Difference> => {
   const workflows = keys(before.workflows).flatMap((name): ReadonlyArray<Difference> => {
     const now = after.workflows[name]
-    const reach = given.workflow(name)
-    if (now !== undefined) return workflowDifferences(name, before.workflows[name]!, now, reach)
+    const open = given.open(name)
+    if (now !== undefined) return workflowDifferences(name, before.workflows[name]!, now, given)
     return [
       {
         rule: "workflow-gone",
-        verdict: reach === "open" ? "refuse" : "note",
+        verdict: open ? "refuse" : "note",
         name,
-        what: `Workflow ${name} is no longer declared: removed or renamed.${reach === "open" ? "" : " No execution of it is open."}`,
+        what: `Workflow ${name} is no longer declared: removed or renamed.${open ? "" : " No execution of it is open."}`,
         why: "A runner that doesn't know a workflow answers its messages with a permanent failure after a minute; approvals and results are lost with it.",
         fix: "Keep the workflow registered until no execution of it is open; put the new one beside it."
       }

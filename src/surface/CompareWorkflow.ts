@@ -1,18 +1,26 @@
 /** What stands between two releases of one workflow. */
-import { changed, type Difference, keys, notWorseThan, type Part, type Reach, type Verdict } from "./Difference.ts"
+import {
+  type Assumptions,
+  changed,
+  type Difference,
+  keys,
+  notWorseThan,
+  type Part,
+  type Verdict
+} from "./Difference.ts"
 import type { WorkflowSurface } from "./Surface.ts"
 
 export const workflowDifferences = (
   name: string,
   before: WorkflowSurface,
   after: WorkflowSurface,
-  reach: Reach
+  given: Assumptions
 ): ReadonlyArray<Difference> => {
   const found: Array<Difference> = []
-  // A shape matters as soon as an execution can exist; a name only to one that is under way.
-  const shapes = notWorseThan(reach === "none" ? "note" : "refuse")
-  const names = notWorseThan(reach === "open" ? "refuse" : "note")
-  const missed = reach === "open" ? "" : " No open execution can meet it."
+  const shapes = notWorseThan(given.sideBySide ? "refuse" : "note")
+  const names = notWorseThan(given.open(name) ? "refuse" : "note")
+  const unmet = " No open execution can meet it."
+  const missed = given.open(name) ? "" : unmet
 
   const parts = (["payload", "success", "error"] as const).map(
     (part): Part => ({
@@ -36,10 +44,13 @@ export const workflowDifferences = (
   for (const activity of keys(before.activities)) {
     const [old, now] = [before.activities[activity]!, after.activities[activity]]
     const here = `${name} / activity ${activity}`
+    const met = given.open(name) && given.begun?.(name, activity) !== false
+    const verdict = met ? "refuse" : "note"
+    const missed = met ? "" : unmet
     if (now === undefined) {
       found.push({
         rule: "activity-gone",
-        verdict: names("refuse"),
+        verdict,
         name: here,
         what: `Activity ${activity} of ${name} is no longer declared: removed or renamed.${missed}`,
         why: "Effect finds recorded work by name. An execution past this step would do the work again under the new name, or skip what it needs.",
@@ -50,7 +61,7 @@ export const workflowDifferences = (
     if (now.keyed !== old.keyed) {
       found.push({
         rule: "activity-gone",
-        verdict: names("refuse"),
+        verdict,
         name: here,
         what: `Activity ${activity} of ${name} is ${now.keyed ? "now" : "no longer"} keyed, so its durable names change.${missed}`,
         why: "Work recorded under the old name is not found, and is done again.",

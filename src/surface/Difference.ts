@@ -15,22 +15,21 @@ export interface Difference {
   readonly fix: string
 }
 
-/**
- * What can still meet a workflow of the old release.
- *
- * `open`: executions of it are under way. `startable`: none is, but the old release still runs and may start one.
- * `none`: neither.
- */
-export type Reach = "open" | "startable" | "none"
-
+/** What can still be met. Names matter to executions that are under way; shapes to two releases that run at once. */
 export interface Assumptions {
-  readonly workflow: (name: string) => Reach
-  /** Whether processes of the old release run while those of the new one do. */
+  /** Whether executions of this workflow are under way. */
+  readonly open: (workflow: string) => boolean
+  /** Whether one of them has begun this activity. Its declared name; absent: every open execution may have. */
+  readonly begun?: (workflow: string, activity: string) => boolean
+  /**
+   * Whether processes of the old release run while those of the new one do. When they don't, what the old one wrote is all
+   * there is, and decoding it says more than any comparison of shapes.
+   */
   readonly sideBySide: boolean
 }
 
 /** Without a database everything must be assumed: `surface diff`, a pull request. */
-export const everything: Assumptions = { workflow: () => "open", sideBySide: true }
+export const everything: Assumptions = { open: () => true, sideBySide: true }
 
 const VERSION = "Keep what is there, and put the new form beside it under a new name (a new workflow version, say)"
 
