@@ -31,7 +31,7 @@ export type ToolOutcome = typeof ToolOutcome.Type
 
 /** What a step answers that failed. `retryable` ones are tried again, a bounded number of times. */
 export class StepFailed extends Schema.TaggedError<StepFailed>()("StepFailed", {
-  code: Schema.Literal("model-failed", "tool-failed", "internal"),
+  code: Schema.Literal("model-failed", "tool-failed", "cancelled", "internal"),
   message: Schema.String,
   retryable: Schema.Boolean
 }) {}

@@ -25,6 +25,6 @@ export const isOpen = (status: RunStatus): boolean => status === "accepted" || s
 
 /** How a run failed for good. The `code` is stable; the message is for people. */
 export class RunFailed extends Schema.TaggedError<RunFailed>()("RunFailed", {
-  code: Schema.Literal("model-failed", "tool-failed", "internal"),
+  code: Schema.Literal("model-failed", "tool-failed", "cancelled", "internal"),
   message: Schema.String
 }) {}

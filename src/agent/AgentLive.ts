@@ -1,0 +1,84 @@
+/** Carries out the calls of a session. */
+import { Entity } from "@effect/cluster"
+import type { Sharding } from "@effect/cluster/Sharding"
+import { DurableDeferred } from "@effect/workflow"
+import { WorkflowEngine } from "@effect/workflow/WorkflowEngine"
+import { Effect, type Layer, Option } from "effect"
+import { RunConflict, RunFinished, RunNotFound, RunNotWaiting } from "../domain/AgentRpcs.ts"
+import { EventLog, FINAL_STEP, type RunKey } from "../domain/EventLog.ts"
+import { fromAgentEntityId, type RunId } from "../domain/Ids.ts"
+import { isOpen, type RunView } from "../domain/Run.ts"
+import { Agent } from "./Agent.ts"
+import { agentWorkflow } from "./AgentWorkflow.ts"
+import { APPROVAL_STEP } from "./steps.ts"
+
+const { workflow, deferreds } = agentWorkflow
+
+const handlers = Effect.gen(function* () {
+  const { tenantId, sessionId } = fromAgentEntityId((yield* Entity.CurrentAddress).entityId)
+  const log = yield* EventLog
+  const engine = yield* WorkflowEngine
+  const withEngine = Effect.provideService(WorkflowEngine, engine)
+
+  const keyOf = ({ runId, executionId }: RunView): RunKey => ({ tenantId, sessionId, runId, executionId })
+
+  /** A run of another session is not found: a session sees its own. */
+  const find = (runId: RunId) =>
+    log.run(tenantId, runId).pipe(
+      // The caller repeats a call that met a database which is away.
+      Effect.orDie,
+      Effect.flatMap((found) =>
+        Option.isSome(found) && found.value.sessionId === sessionId
+          ? Effect.succeed(found.value)
+          : Effect.fail(new RunNotFound({ runId }))
+      )
+    )
+
+  return Agent.of({
+    Ask: Effect.fn("Agent.Ask")(function* ({ payload: { runId, message, model } }) {
+      const payload = { tenantId, sessionId, runId, message, model }
+      const executionId = yield* workflow.executionId(payload)
+      // First the rows, then the start: a run id is taken by one session alone. A crash between the two leaves a run that
+      // the caller's repeated call starts, or `RestartAccepted` when the caller is gone as well.
+      const accepted = yield* log
+        .accept({ tenantId, sessionId, runId, executionId, workflow: workflow.name, message, model })
+        .pipe(Effect.orDie)
+      if (accepted.run.sessionId !== sessionId) return yield* new RunConflict({ runId, reason: "other-session" })
+      if (accepted.message !== message || accepted.model !== model) {
+        return yield* new RunConflict({ runId, reason: "other-request" })
+      }
+      if (isOpen(accepted.run.status)) yield* withEngine(workflow.execute(payload, { discard: true }))
+      return accepted.run
+    }),
+
+    Cancel: Effect.fn("Agent.Cancel")(function* ({ payload: { runId, by } }) {
+      const run = yield* find(runId)
+      if (!isOpen(run.status)) return run
+      // The interruption ends an execution that waits. One that is at work finds its run ended at its next write.
+      yield* withEngine(workflow.interrupt(run.executionId))
+      yield* log
+        .append(keyOf(run), [{ step: FINAL_STEP, sequence: 0, event: { _tag: "Cancelled", by } }])
+        .pipe(Effect.orDie)
+      return yield* find(runId)
+    }),
+
+    Approve: Effect.fn("Agent.Approve")(function* ({ payload: { runId, by } }) {
+      const run = yield* find(runId)
+      if (!isOpen(run.status)) return yield* new RunFinished({ run })
+      const asked = yield* log.ofStep(run.executionId, APPROVAL_STEP).pipe(Effect.orDie)
+      if (asked.length === 0) return yield* new RunNotWaiting({ run })
+      // Of two approvals the first counts: the engine keeps one.
+      const token = DurableDeferred.tokenFromExecutionId(deferreds.approval, { workflow, executionId: run.executionId })
+      yield* withEngine(DurableDeferred.succeed(deferreds.approval, { token, value: { by } }))
+      return run
+    }),
+
+    Status: Effect.fn("Agent.Status")(({ payload: { runId } }) => find(runId))
+  })
+})
+
+/** One call at a time. A defect is answered to its caller, who tries again; the others of the session go on. */
+export const layer: Layer.Layer<never, never, Sharding | EventLog | WorkflowEngine> = Agent.toLayer(handlers, {
+  concurrency: 1,
+  disableFatalDefects: true
+})

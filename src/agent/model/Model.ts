@@ -1,0 +1,26 @@
+/** The model that an agent asks. One service, so that which model answers is a matter of wiring. */
+import { Context, Data, type Effect, type Stream } from "effect"
+import type { Plan } from "../AgentWorkflow.ts"
+
+export interface ModelRequest {
+  readonly model: string
+  readonly message: string
+  /** The same for every attempt of one call: a provider that knows it answers a repeated call without a second charge. */
+  readonly idempotencyKey: string
+}
+
+export class ModelError extends Data.TaggedError("ModelError")<{
+  readonly message: string
+  /** Whether another attempt may go better. */
+  readonly retryable: boolean
+}> {}
+
+export class Model extends Context.Tag("agent/Model")<
+  Model,
+  {
+    readonly plan: (request: ModelRequest) => Effect.Effect<Plan, ModelError>
+    /** Whole tokens, one after the other. `attempt` counts from 1. */
+    readonly answer: (request: ModelRequest, attempt: number) => Stream.Stream<string, ModelError>
+    readonly countTokens: (text: string) => number
+  }
+>() {}

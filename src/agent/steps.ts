@@ -1,0 +1,129 @@
+/**
+ * What the steps of a run do. Each may run more than once, on two runners even: a killed or frozen runner, or a database
+ * that was away, makes it so. Hence every step first looks at what an earlier run of it wrote, and writes under fixed keys.
+ */
+import { Activity } from "@effect/workflow"
+import { Effect, Ref, Stream } from "effect"
+import type { Event } from "../domain/Event.ts"
+import { type Entry, EventLog, type EventLogUnavailable, FINAL_STEP, type RunKey } from "../domain/EventLog.ts"
+import {
+  type AgentWorkflowPayload,
+  type Answer,
+  agentWorkflow,
+  type PlannedCall,
+  StepFailed,
+  type ToolOutcome
+} from "./AgentWorkflow.ts"
+import { Model, type ModelError, type ModelRequest } from "./model/Model.ts"
+import { Tools } from "./tools/Tools.ts"
+
+/** The tokens of one row: few rows, and still a first token without a wait. */
+const TOKENS_PER_ROW = 16
+const ROW_EVERY = "100 millis"
+
+export const APPROVAL_STEP = "approval"
+
+const unavailable = (error: EventLogUnavailable) =>
+  new StepFailed({ code: "internal", message: error.message, retryable: true })
+
+const modelFailed = (error: ModelError) =>
+  new StepFailed({ code: "model-failed", message: error.message, retryable: error.retryable })
+
+/** Appends, and ends the step when the run has ended meanwhile: somebody cancelled it. */
+const write = (run: RunKey, entries: ReadonlyArray<Entry>) =>
+  EventLog.pipe(
+    Effect.flatMap((log) => log.append(run, entries)),
+    Effect.mapError(unavailable),
+    Effect.filterOrFail(
+      ({ open }) => open,
+      () => new StepFailed({ code: "cancelled", message: "The run was cancelled.", retryable: false })
+    ),
+    Effect.asVoid
+  )
+
+/** The run's last event. That there is one already is as good: this step ran before, or the run was cancelled. */
+export const end = (run: RunKey, event: Event) =>
+  EventLog.pipe(
+    Effect.flatMap((log) => log.append(run, [{ step: FINAL_STEP, sequence: 0, event }])),
+    Effect.mapError(unavailable),
+    Effect.asVoid
+  )
+
+const request = (run: RunKey, { message, model }: AgentWorkflowPayload, step: string): ModelRequest => ({
+  model,
+  message,
+  idempotencyKey: `${run.executionId}/${step}`
+})
+
+export const plan = (run: RunKey, payload: AgentWorkflowPayload) =>
+  Model.pipe(
+    Effect.flatMap((model) => model.plan(request(run, payload, "plan"))),
+    Effect.mapError(modelFailed)
+  )
+
+/**
+ * Streams the answer into rows. A second run of this step asks the model again, with the same idempotency key, and passes
+ * over as much text as is written; it continues the numbering, so whatever way the rows were cut, none is doubled.
+ */
+export const callModel = Effect.fn("step.callModel")(function* (run: RunKey, payload: AgentWorkflowPayload) {
+  const step = "model"
+  const log = yield* EventLog
+  const model = yield* Model
+  const attempt = yield* Activity.CurrentAttempt
+  const written = yield* log.ofStep(run.executionId, step).pipe(Effect.mapError(unavailable))
+  const known = written.reduce((length, { event }) => length + (event._tag === "Token" ? event.text.length : 0), 0)
+
+  const text = yield* Ref.make("")
+  const sequence = yield* Ref.make(written.length)
+  const tokens = model.answer(request(run, payload, step), attempt).pipe(
+    Stream.mapError(modelFailed),
+    Stream.mapEffect((token) =>
+      Ref.modify(text, (before) => [{ token, end: before.length + token.length }, before + token])
+    ),
+    Stream.filter(({ end }) => end > known),
+    Stream.map(({ token }) => token)
+  )
+  yield* Stream.runForEach(Stream.groupedWithin(tokens, TOKENS_PER_ROW, ROW_EVERY), (row) =>
+    Effect.gen(function* () {
+      const joined = [...row].join("")
+      if (joined === "") return
+      const place = yield* Ref.getAndUpdate(sequence, (last) => last + 1)
+      yield* write(run, [{ step, sequence: place, event: { _tag: "Token", text: joined } }])
+    })
+  )
+  const answer = yield* Ref.get(text)
+  return {
+    text: answer,
+    inputTokens: model.countTokens(payload.message),
+    outputTokens: model.countTokens(answer)
+  } satisfies Answer
+})
+
+/** A tool may have effects elsewhere, so it is not called again when its result is known. */
+export const callTool = Effect.fn("step.callTool")(function* (run: RunKey, call: PlannedCall) {
+  const step = `tool:${call.call}`
+  const log = yield* EventLog
+  const tools = yield* Tools
+  const written = yield* log.ofStep(run.executionId, step).pipe(Effect.mapError(unavailable))
+  const known = written.map(({ event }) => event).find((event) => event._tag === "ToolResult")
+  if (known !== undefined) return { outcome: known.outcome, output: known.output } satisfies ToolOutcome
+
+  yield* write(run, [{ step, sequence: 0, event: { _tag: "ToolCall", ...call } }])
+  const result = yield* tools.call(run.tenantId, call, `${run.executionId}/${step}`)
+  yield* write(run, [{ step, sequence: 1, event: { _tag: "ToolResult", call: call.call, tool: call.tool, ...result } }])
+  return result
+})
+
+export const requestApproval = (run: RunKey, reason: string) =>
+  write(run, [{ step: APPROVAL_STEP, sequence: 0, event: { _tag: "ApprovalRequested", reason } }])
+
+export const recordApproval = (run: RunKey, by: string) =>
+  write(run, [{ step: APPROVAL_STEP, sequence: 1, event: { _tag: "Approved", by } }])
+
+export const recordUsage = (run: RunKey, model: string, { inputTokens, outputTokens }: Answer) =>
+  EventLog.pipe(
+    Effect.flatMap((log) =>
+      log.recordUsage(run, { step: "model", workflow: agentWorkflow.workflow.name, model, inputTokens, outputTokens })
+    ),
+    Effect.mapError(unavailable)
+  )
