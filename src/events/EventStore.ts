@@ -98,10 +98,10 @@ export const eventLog: Layer.Layer<EventLog, never, SqlClient.SqlClient> = Layer
   EventLog,
   Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
+    const { name, release } = yield* CurrentProcess
     const withSql = Effect.provideService(SqlClient.SqlClient, sql)
 
     const append = Effect.fn("EventLog.append")(function* (run: RunKey, entries: ReadonlyArray<Entry>) {
-      const { name, release } = yield* CurrentProcess
       const status = entries.reduce<RunStatus | undefined>((last, { event }) => statusAfter(event) ?? last, undefined)
       const [outcome] = yield* waitOut(
         withSql(
@@ -124,7 +124,6 @@ export const eventLog: Layer.Layer<EventLog, never, SqlClient.SqlClient> = Layer
     return EventLog.of({
       append,
       accept: Effect.fn("EventLog.accept")(function* (run) {
-        const { name, release } = yield* CurrentProcess
         const { tenantId, sessionId, runId, executionId, message, model } = run
         yield* waitOut(
           withSql(statements.acceptRun.run(tenantId, sessionId, runId, executionId, run.workflow, release, name))

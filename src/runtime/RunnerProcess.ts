@@ -1,0 +1,46 @@
+/** A runner, whole: everything that `bin/runner.ts` starts, in the order in which it must stop. */
+import type { SocketServerError } from "@effect/platform/SocketServer"
+import type { SqlError } from "@effect/sql/SqlError"
+import { Layer, Logger, LogLevel } from "effect"
+import * as AgentLive from "../agent/AgentLive.ts"
+import * as AgentWorkflowLive from "../agent/AgentWorkflowLive.ts"
+import * as LocalModel from "../agent/model/LocalModel.ts"
+import * as Tools from "../agent/tools/Tools.ts"
+import { CurrentProcess } from "../domain/CurrentProcess.ts"
+import { eventLog } from "../events/EventStore.ts"
+import * as Cluster from "./Cluster.ts"
+import * as Database from "./Database.ts"
+import * as HandoverLive from "./HandoverLive.ts"
+import * as Health from "./Health.ts"
+import * as Lifecycle from "./Lifecycle.ts"
+import * as RestartAccepted from "./RestartAccepted.ts"
+import * as RunnerRecord from "./RunnerRecord.ts"
+import type { RunnerSettings } from "./Settings.ts"
+
+/** What the agent is made of here: the model, the tools and the event log can be swapped one by one. */
+const agent = Layer.mergeAll(AgentLive.layer, AgentWorkflowLive.layer, RestartAccepted.layer).pipe(
+  Layer.provide([eventLog, LocalModel.layer, Tools.layer, HandoverLive.layer])
+)
+
+/**
+ * Read from the bottom up for the start, from the top down for the stop: not ready, stop taking calls and let begun steps
+ * finish, give up shards and locks, withdraw what this runner carries, close the database. The health server lives until
+ * the shards are gone, so that a probe in between is answered with "stopping".
+ */
+export const layer = (
+  settings: RunnerSettings,
+  release: string
+): Layer.Layer<never, SocketServerError | SqlError | Health.HealthServerFailed> =>
+  Lifecycle.serving.pipe(
+    Layer.provide(agent),
+    Layer.provide(Health.runner({ host: settings.listenHost, port: settings.httpPort })),
+    Layer.provide(Cluster.runner(settings)),
+    Layer.provide(RunnerRecord.layer),
+    Layer.provide(
+      Database.layer(settings.database, { applicationName: settings.name, maxConnections: settings.poolMax })
+    ),
+    Layer.provide(Lifecycle.Lifecycle.Default),
+    Layer.provide(Layer.succeed(CurrentProcess, { name: settings.name, release })),
+    Layer.provide(Logger.json),
+    Layer.provide(Logger.minimumLogLevel(LogLevel.fromLiteral(settings.logLevel)))
+  )

@@ -1,0 +1,26 @@
+/**
+ * Says in the database what this runner carries, while it lives. Starts and gates read it: a name may be started only where
+ * every live runner knows it, since a runner answers a message for an unknown type with a permanent failure.
+ */
+import type { SqlClient } from "@effect/sql/SqlClient"
+import type { SqlError } from "@effect/sql/SqlError"
+import { Effect, Layer, Schedule } from "effect"
+import { carries } from "../agent/registry.ts"
+import { CurrentProcess } from "../domain/CurrentProcess.ts"
+import { beat, forget, leave } from "./statements.ts"
+
+const INTERVAL = "5 seconds"
+
+export const layer: Layer.Layer<never, SqlError, SqlClient> = Layer.scopedDiscard(
+  Effect.gen(function* () {
+    const { name, release } = yield* CurrentProcess
+    const say = beat.run(name, release, JSON.stringify(carries))
+    // The first one must succeed: a runner that can't say what it carries must not take work.
+    yield* Effect.acquireRelease(say, () => Effect.ignore(Effect.timeout(leave.run(name, release), "2 seconds")))
+    yield* Effect.andThen(say, forget.run()).pipe(
+      Effect.catchAllCause((cause) => Effect.logWarning("Could not renew what this runner carries", cause)),
+      Effect.schedule(Schedule.spaced(INTERVAL)),
+      Effect.forkScoped
+    )
+  })
+)

@@ -1,0 +1,63 @@
+/** The SQL of processes about themselves. */
+import { Schema } from "effect"
+import * as Statement from "../domain/Statement.ts"
+
+/** node-pg-migrate's own table. */
+export const appliedMigrations = Statement.make<[]>()({
+  name: "migrations.applied",
+  text: "select name from agents.pgmigrations",
+  row: Schema.Struct({ name: Schema.String })
+})
+
+export const beat = Statement.make<[runner: string, release: string, carries: string]>()({
+  name: "runners.beat",
+  text: `
+insert into agents.runners (runner, release, carries) values ($1, $2, $3::jsonb)
+on conflict (runner) do update set
+  release = excluded.release,
+  carries = excluded.carries,
+  started_at = case when agents.runners.release = excluded.release then agents.runners.started_at else now() end,
+  seen_at = now()`,
+  row: Statement.NoRow,
+  probe: ["probe", "probe", "{}"]
+})
+
+/** Leaves the row of a successor with the same name: a StatefulSet's pod comes back under it. */
+export const leave = Statement.make<[runner: string, release: string]>()({
+  name: "runners.leave",
+  text: "delete from agents.runners where runner = $1 and release = $2",
+  row: Statement.NoRow,
+  probe: ["probe", "probe"]
+})
+
+/** Rows of runners that were killed and did not come back. A live one beats each 5 s. */
+export const forget = Statement.make<[]>()({
+  name: "runners.forget",
+  text: "delete from agents.runners where seen_at < now() - interval '1 minute'",
+  row: Statement.NoRow,
+  probe: []
+})
+
+/**
+ * Runs that were accepted but of which nothing else was heard: `Ask` writes the run's rows before it starts the workflow,
+ * and a runner that is killed between the two, with the caller gone too, would leave them so. Starting one again that did
+ * start changes nothing.
+ */
+export const acceptedOnly = Statement.make<[limit: number]>()({
+  name: "runs.accepted_only",
+  text: `
+select r.tenant_id as "tenantId", r.session_id as "sessionId", r.run_id as "runId",
+  e.payload->>'message' as message, e.payload->>'model' as model
+from agents.runs r
+join agents.events e on e.execution_id = r.execution_id and e.step = 'accept' and e.sequence = 0
+where r.finished_at is null and r.accepted_at < now() - interval '15 seconds'
+  and not exists (select from agents.events n where n.execution_id = r.execution_id and n.step <> 'accept')
+order by r.accepted_at limit $1`,
+  row: Schema.Struct({
+    tenantId: Schema.String,
+    sessionId: Schema.String,
+    runId: Schema.String,
+    message: Schema.String,
+    model: Schema.String
+  })
+})
