@@ -1,0 +1,256 @@
+/**
+ * Can this release carry everything that this database holds, next to every other release that still runs?
+ *
+ * Two questions, put together: what every open execution demands (exact: its own rows, decoded with this release's own
+ * schemas), and what the releases that run beside it may yet write or have to read (surfaces, compared in both directions).
+ * Where both speak about the same thing, the rows are right.
+ *
+ * With an older release as the candidate, the same question is: may we roll back?
+ */
+import { Effect, Either, Stream } from "effect"
+import { compare, type Difference } from "../../surface/Compare.ts"
+import { type AnyDeclaration, type AnyEntity, declaredName } from "../../surface/Declared.ts"
+import type { Surface } from "../../surface/Surface.ts"
+import type { Check, Finding, Severity } from "../Evidence.ts"
+import { type Execution, OpenWork, type OpenWorkUnreadable } from "./OpenWork.ts"
+import { describe, type OtherRelease, runsBeside } from "./OtherReleases.ts"
+import type { Candidate, Problem } from "./Rule.ts"
+import { callRules, executionRules, poisoned } from "./Rules.ts"
+
+export interface Input {
+  readonly release: string
+  readonly surface: Surface
+  readonly declarations: ReadonlyArray<AnyDeclaration>
+  readonly entities: ReadonlyArray<AnyEntity>
+  /** Undefined: this database has no release records yet. */
+  readonly others: ReadonlyArray<OtherRelease> | undefined
+}
+
+export interface Result {
+  readonly findings: ReadonlyArray<Finding>
+  readonly checks: ReadonlyArray<Check>
+}
+
+/** More would not help a person, and evidence is kept for years. */
+const SHOWN = 5
+
+const count = (n: number, one: string, many = `${one}s`) => `${n} ${n === 1 ? one : many}`
+
+/** Problems of many executions, told once each with their number. */
+class Tally {
+  private readonly problems = new Map<
+    string,
+    { readonly problem: Problem; total: number; readonly ids: Array<string> }
+  >()
+
+  add(problem: Problem, id: string): void {
+    const key = `${problem.rule} ${problem.severity} ${problem.subject}`
+    const entry = this.problems.get(key) ?? { problem, total: 0, ids: [] }
+    this.problems.set(key, entry)
+    if (entry.ids.at(-1) === id) return
+    entry.total++
+    if (entry.ids.length < SHOWN) entry.ids.push(id)
+  }
+
+  /** Whether something at least as grave was found about this already. */
+  covers({ rule, name }: Difference): boolean {
+    return [...this.problems.values()].some(({ problem }) => problem.rule === rule && problem.subject === name)
+  }
+
+  findings(noun: string): ReadonlyArray<Finding> {
+    return [...this.problems.values()].map(({ problem, total, ids }) => ({
+      rule: problem.rule,
+      severity: problem.severity,
+      what: problem.what,
+      where: `${problem.subject}: ${count(total, noun)}: ${ids.join(", ")}${total > ids.length ? `, and ${total - ids.length} more` : ""}`,
+      why: problem.why,
+      fix: problem.fix,
+      ...(problem.detail === undefined ? {} : { detail: problem.detail })
+    }))
+  }
+}
+
+interface Seen {
+  readonly byState: Map<Execution["state"], number>
+  readonly byWorkflow: Map<string, number>
+  /** Declared names of activities that an execution which can go on has begun. */
+  readonly begun: Map<string, Set<string>>
+  calls: number
+}
+
+const severityOf: Readonly<Record<Difference["verdict"], Severity>> = {
+  refuse: "hazard",
+  undecided: "undecided",
+  note: "note"
+}
+
+const surfacesOf = (others: ReadonlyArray<OtherRelease>) =>
+  others.flatMap((other) =>
+    other.surface !== undefined && Either.isRight(other.surface) ? [{ other, surface: other.surface.right }] : []
+  )
+
+/** What other releases demand. Differences that several of them share are told once. */
+const againstOthers = (input: Input, seen: Seen, rows: Tally): ReadonlyArray<Finding> => {
+  const others = input.others ?? []
+  const told = new Map<string, { readonly difference: Difference; readonly of: Array<OtherRelease> }>()
+  for (const { other, surface } of surfacesOf(others)) {
+    const differences = compare(surface, input.surface, {
+      open: (workflow) => (seen.byWorkflow.get(workflow) ?? 0) > 0,
+      begun: (workflow, activity) => seen.begun.get(workflow)?.has(activity) === true,
+      sideBySide: runsBeside(other)
+    })
+    for (const difference of differences) {
+      if (rows.covers(difference)) continue
+      const key = `${difference.rule} ${difference.verdict} ${difference.name} ${difference.what}`
+      const entry = told.get(key) ?? { difference, of: [] }
+      told.set(key, entry)
+      entry.of.push(other)
+    }
+  }
+  const differing = [...told.values()].map(
+    ({ difference, of }): Finding => ({
+      rule: difference.rule,
+      severity: severityOf[difference.verdict],
+      what: difference.what,
+      where: `${difference.name}, against release ${of.map(describe).join(" and ")}`,
+      why: difference.why,
+      fix: difference.fix
+    })
+  )
+  return [...differing, ...others.flatMap(unknown)]
+}
+
+/** Releases about which the comparison can say nothing. */
+const unknown = (other: OtherRelease): ReadonlyArray<Finding> => {
+  if (other.surface === undefined) {
+    return [
+      {
+        rule: "release-unknown",
+        severity: "undecided",
+        what: `Runners of a release live here that nobody recorded.`,
+        where: describe(other),
+        why: "What they may write, and must be able to read, is not known; only the rows could be checked.",
+        fix: "End those runners, or record their release by running its migration step with its own image."
+      }
+    ]
+  }
+  if (Either.isRight(other.surface)) return []
+  const { newer, message } = other.surface.left
+  return [
+    {
+      rule: "surface-unreadable",
+      severity: runsBeside(other) || newer ? "undecided" : "note",
+      what: newer
+        ? "A recorded surface is of a newer format than this release reads."
+        : "A recorded surface can't be read.",
+      where: describe(other),
+      why: "What that release may write, and must be able to read, is not known; only the rows could be checked.",
+      fix: newer
+        ? "Ask the newer release's own gate (its image), or let a person compare the two."
+        : "Record that release again with its own image.",
+      detail: message
+    }
+  ]
+}
+
+/** Judges the candidate. What it needs of the database comes through `OpenWork`. */
+export const judge = (input: Input): Effect.Effect<Result, OpenWorkUnreadable, OpenWork> =>
+  Effect.gen(function* () {
+    const work = yield* OpenWork
+    const written = surfacesOf(input.others ?? []).map(({ surface }) => surface)
+    const candidate: Candidate = {
+      release: input.release,
+      declarations: new Map(input.declarations.map((each) => [each.workflow.name, each])),
+      entities: new Map(input.entities.map((each) => [each.type, each])),
+      sharding: input.surface.sharding,
+      newActivities: (workflow) => {
+        const before = written.flatMap(({ workflows }) => workflows[workflow] ?? [])
+        return before.length === 0
+          ? undefined
+          : Object.keys(input.surface.workflows[workflow]?.activities ?? {}).filter((name) =>
+              before.every(({ activities }) => activities[name] === undefined)
+            )
+      }
+    }
+    const seen: Seen = { byState: new Map(), byWorkflow: new Map(), begun: new Map(), calls: 0 }
+    const rows = new Tally()
+    const calls = new Tally()
+    const exists = yield* work.exists
+
+    if (exists) {
+      yield* Stream.runForEach(work.executions, (execution) =>
+        Effect.gen(function* () {
+          const { workflow, executionId, state } = execution
+          seen.byState.set(state, (seen.byState.get(state) ?? 0) + 1)
+          // A dead execution demands nothing: it does not go on.
+          const rules = state === "dead" ? [poisoned] : [poisoned, ...executionRules]
+          if (state !== "dead") {
+            seen.byWorkflow.set(workflow, (seen.byWorkflow.get(workflow) ?? 0) + 1)
+            const begun = seen.begun.get(workflow) ?? new Set()
+            seen.begun.set(workflow, begun)
+            for (const { name } of execution.activities) begun.add(declaredName(name))
+          }
+          for (const rule of rules) {
+            for (const problem of yield* rule.judge(execution, candidate)) rows.add(problem, executionId)
+          }
+        })
+      )
+      yield* Stream.runForEach(work.calls, (call) =>
+        Effect.gen(function* () {
+          seen.calls++
+          for (const rule of callRules) {
+            for (const problem of yield* rule.judge(call, candidate)) calls.add(problem, call.entityId)
+          }
+        })
+      )
+    }
+    const findings = [
+      ...rows.findings("execution"),
+      ...calls.findings("call"),
+      ...againstOthers(input, seen, rows),
+      ...(exists ? [] : [nothingHere])
+    ]
+    return { findings, checks: checksOf(input, seen, exists) }
+  })
+
+const nothingHere: Finding = {
+  rule: "no-open-work",
+  severity: "note",
+  what: "The cluster's tables are not in this database: nothing was ever started here.",
+  where: "schema cluster",
+  why: "There is no open work that this release could strand.",
+  fix: "Nothing, on a first release. Else check that this is the database you mean."
+}
+
+const checksOf = (input: Input, seen: Seen, exists: boolean): ReadonlyArray<Check> => {
+  const states = (["running", "suspended", "dead"] as const).map((state) => `${seen.byState.get(state) ?? 0} ${state}`)
+  const total = [...seen.byState.values()].reduce((sum, each) => sum + each, 0)
+  const alive = total - (seen.byState.get("dead") ?? 0)
+  const workflows = [...seen.byWorkflow].map(([name, n]) => `${name} ${n}`).join(", ")
+  const others = input.others
+  return [
+    {
+      name: "open executions",
+      result: !exists
+        ? "none: no cluster tables"
+        : total === 0
+          ? "none"
+          : `${total} (${states.join(", ")})${workflows === "" ? "" : `: ${workflows}`}`
+    },
+    ...executionRules.map(({ looksAt }) => ({ name: looksAt, result: `in ${count(alive, "execution")}` })),
+    { name: "calls waiting", result: String(seen.calls) },
+    {
+      name: "other releases",
+      result:
+        others === undefined
+          ? "none: no release records yet"
+          : others.length === 0
+            ? "none"
+            : `compared both ways with ${others.map(describe).join(", ")}`
+    },
+    {
+      name: "this release",
+      result: `${count(input.declarations.length, "workflow")}, ${count(input.entities.length, "entity", "entities")}, ${input.surface.sharding.shardsPerGroup} shards in each of ${input.surface.sharding.groups.join(", ")}`
+    }
+  ]
+}

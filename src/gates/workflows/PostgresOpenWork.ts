@@ -1,0 +1,206 @@
+/**
+ * Reads the open work from the cluster library's tables.
+ *
+ * One read-only snapshot: executions go on while we look, and a message read with a reply that came later would lie. Rows
+ * come through a cursor, so memory is bounded by the largest execution. JSON is read here and not by Postgres: a cast of
+ * one damaged row would fail the whole query.
+ */
+import { Chunk, Effect, Layer, Option, Stream } from "effect"
+import { Database, type DatabaseUnavailable, type StatementFailed } from "../Database.ts"
+import { type Execution, type OpenCall, OpenWork, OpenWorkUnreadable, type Stored, stored } from "./OpenWork.ts"
+
+const STATEMENT_TIMEOUT = "60s"
+const BATCH = 1_000
+
+/** A row of an execution, with one of its parts. Parts of an execution follow each other. */
+interface PartRow {
+  readonly id: string
+  readonly workflow: string
+  readonly execution_id: string
+  readonly shard_id: string
+  readonly payload: string | null
+  readonly reply: string | null
+  readonly part_tag: "activity" | "deferred" | "clock" | null
+  readonly part_payload: string | null
+  readonly part_reply: string | null
+}
+
+// Finished executions are left out by the text of their reply: the library writes its keys in this order, and should that
+// change, they are read and recognised below, only slower.
+const executions = `
+  with open as (
+    select m.id, m.entity_type, substr(m.entity_type, 10) as workflow, m.entity_id, m.shard_id, m.payload,
+      r.payload as reply
+    from cluster.cluster_messages m
+    left join cluster.cluster_replies r on r.request_id = m.id and r.kind = 0
+    where m.kind = 0 and m.tag = 'run' and m.entity_type like 'Workflow/%'
+      and m.entity_type <> 'Workflow/-/DurableClock'
+      and (r.id is null or r.payload not like '{"\\_tag":"Success","value":{"\\_tag":"Complete"%')
+  )
+  select o.id, o.workflow, o.entity_id as execution_id, o.shard_id, o.payload, o.reply,
+    case when p.entity_type = 'Workflow/-/DurableClock' then 'clock' else p.tag end as part_tag,
+    p.payload as part_payload, pr.payload as part_reply
+  from open o
+  left join cluster.cluster_messages p on p.entity_id = o.entity_id and p.kind = 0 and (
+    (p.entity_type = o.entity_type and p.tag in ('activity', 'deferred'))
+    or (p.entity_type = 'Workflow/-/DurableClock' and not p.processed))
+  left join cluster.cluster_replies pr on pr.request_id = p.id and pr.kind = 0
+  order by o.id, p.rowid`
+
+interface CallRow {
+  readonly entity_type: string
+  readonly entity_id: string
+  readonly tag: string | null
+  readonly shard_id: string
+  readonly payload: string | null
+}
+
+const calls = `
+  select entity_type, entity_id, tag, shard_id, payload from cluster.cluster_messages
+  where kind = 0 and not processed and entity_type not like 'Workflow/%' order by id`
+
+const unreadable = (cause: StatementFailed | DatabaseUnavailable): OpenWorkUnreadable => {
+  if (cause._tag === "DatabaseUnavailable") {
+    return new OpenWorkUnreadable({ precondition: cause.exitCode === 12, message: cause.message })
+  }
+  const denied = cause.code === "42501"
+  const slow = cause.code === "57014"
+  return new OpenWorkUnreadable({
+    precondition: denied,
+    message: `The open work can't be read: ${cause.message}. ${
+      denied
+        ? "The gate's role needs select on the tables of the schema cluster; migrations grant it to the role reader."
+        : slow
+          ? `It took longer than ${STATEMENT_TIMEOUT}. Remove finished executions from the cluster's tables, or look for what blocks the database.`
+          : "Nothing was changed; run the gate again."
+    }`
+  })
+}
+
+const readOr = (text: string | null): Stored => stored(text ?? "")
+
+const field = (value: unknown, ...path: ReadonlyArray<string>): unknown =>
+  path.reduce<unknown>(
+    (current, key) =>
+      typeof current === "object" && current !== null ? (current as Record<string, unknown>)[key] : undefined,
+    value
+  )
+
+const textOf = (value: unknown): string | undefined => (typeof value === "string" ? value : undefined)
+
+/** What a permanent failure of the engine says, in one line. */
+const deathOf = (exit: unknown): string => {
+  const defect = field(exit, "cause", "defect")
+  const message = textOf(field(defect, "message")) ?? textOf(defect) ?? JSON.stringify(field(exit, "cause") ?? exit)
+  return message.split("\n")[0]!.slice(0, 300)
+}
+
+/** Puts the rows of one execution together; none when it has a final result after all. */
+export const assemble = (rows: ReadonlyArray<PartRow>): Option.Option<Execution> => {
+  const first = rows[0]!
+  const reply = first.reply === null ? undefined : stored(first.reply)
+  const exit = reply?._tag === "value" ? reply.value : undefined
+  if (field(exit, "_tag") === "Success" && field(exit, "value", "_tag") === "Complete") return Option.none()
+
+  const execution: {
+    -readonly [K in keyof Execution]: Execution[K] extends ReadonlyArray<infer Each> ? Array<Each> : Execution[K]
+  } = {
+    workflow: first.workflow,
+    executionId: first.execution_id,
+    shardId: first.shard_id,
+    state: exit === undefined ? "running" : field(exit, "_tag") === "Failure" ? "dead" : "suspended",
+    diedOf: field(exit, "_tag") === "Failure" ? deathOf(exit) : undefined,
+    payload: readOr(first.payload),
+    activities: [],
+    deferreds: [],
+    clocks: [],
+    damaged: reply?._tag === "damaged" ? [`the result of its last run: ${reply.why}`] : []
+  }
+  for (const row of rows) {
+    if (row.part_tag === null) continue
+    const part = readOr(row.part_payload)
+    const name = part._tag === "value" ? textOf(field(part.value, "name")) : undefined
+    if (part._tag === "damaged" || name === undefined) {
+      execution.damaged.push(`a part (${row.part_tag}): ${part._tag === "damaged" ? part.why : "it has no name"}`)
+      continue
+    }
+    switch (row.part_tag) {
+      case "activity": {
+        const attempt = field(part.value, "attempt")
+        execution.activities.push({
+          name,
+          attempt: typeof attempt === "number" ? attempt : 1,
+          reply: row.part_reply === null ? undefined : stored(row.part_reply)
+        })
+        break
+      }
+      case "deferred":
+        execution.deferreds.push({ name, exit: field(part.value, "exit") })
+        break
+      case "clock":
+        execution.clocks.push({ name })
+        break
+    }
+  }
+  return Option.some(execution)
+}
+
+export const layer: Layer.Layer<OpenWork, OpenWorkUnreadable, Database> = Layer.scoped(
+  OpenWork,
+  Effect.gen(function* () {
+    const database = yield* Database
+    const session = yield* database.session.pipe(Effect.mapError(unreadable))
+    const query = <Row extends object>(text: string) => session.query<Row>(text).pipe(Effect.mapError(unreadable))
+
+    yield* session
+      .script(
+        `begin isolation level repeatable read read only; set local statement_timeout = '${STATEMENT_TIMEOUT}'; set local lock_timeout = '2s'; set local idle_in_transaction_session_timeout = '10min'`
+      )
+      .pipe(Effect.mapError(unreadable))
+    const [place] = yield* query<{ replica: boolean; there: boolean }>(
+      "select pg_is_in_recovery() as replica, to_regclass('cluster.cluster_messages') is not null and to_regclass('cluster.cluster_replies') is not null as there"
+    )
+    if (place?.replica === true) {
+      return yield* new OpenWorkUnreadable({
+        precondition: true,
+        message:
+          "This database is a replica: it lags, and work accepted a moment ago is not in it. Let the gate ask the primary."
+      })
+    }
+
+    let cursors = 0
+    const rows = <Row extends object>(text: string): Stream.Stream<Row, OpenWorkUnreadable> =>
+      Stream.unwrap(
+        Effect.gen(function* () {
+          const cursor = `open_work_${++cursors}`
+          yield* query(`declare ${cursor} no scroll cursor for ${text}`)
+          return Stream.repeatEffectChunkOption(
+            query<Row>(`fetch ${BATCH} from ${cursor}`).pipe(
+              Effect.mapError(Option.some),
+              Effect.flatMap((batch) => (batch.length === 0 ? Effect.fail(Option.none()) : Effect.succeed(batch))),
+              Effect.map((batch) => Chunk.fromIterable(batch))
+            )
+          )
+        })
+      )
+
+    return {
+      exists: Effect.succeed(place?.there === true),
+      executions: rows<PartRow>(executions).pipe(
+        Stream.groupAdjacentBy((row) => row.id),
+        Stream.filterMap(([, parts]) => assemble([...parts]))
+      ),
+      calls: rows<CallRow>(calls).pipe(
+        Stream.map(
+          (row): OpenCall => ({
+            entityType: row.entity_type,
+            entityId: row.entity_id,
+            tag: row.tag ?? "",
+            shardId: row.shard_id,
+            payload: readOr(row.payload)
+          })
+        )
+      )
+    }
+  })
+)

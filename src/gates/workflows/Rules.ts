@@ -1,0 +1,26 @@
+/** Every rule of the workflow gate. A rule is a file in `rules/` and a line here. */
+import type { CallRule, ExecutionRule } from "./Rule.ts"
+import { activityGone } from "./rules/ActivityGone.ts"
+import { activityResult } from "./rules/ActivityResult.ts"
+import { clock } from "./rules/Clock.ts"
+import { deferred } from "./rules/Deferred.ts"
+import { entityCall } from "./rules/EntityCall.ts"
+import { payload } from "./rules/Payload.ts"
+import { shard } from "./rules/Shard.ts"
+import { workflowGone } from "./rules/WorkflowGone.ts"
+
+/** Asked about every open execution that can still go on. */
+export const executionRules: ReadonlyArray<ExecutionRule> = [
+  workflowGone,
+  payload,
+  activityGone,
+  activityResult,
+  deferred,
+  clock,
+  shard
+]
+
+/** Asked about every call of an entity that waits. */
+export const callRules: ReadonlyArray<CallRule> = [entityCall]
+
+export { poisoned } from "./rules/Poisoned.ts"

@@ -1,0 +1,46 @@
+import { Effect, Either } from "effect"
+import { decodes, type ExecutionRule, exitOf, fine, type Problem } from "../Rule.ts"
+import { findActivity } from "./ActivityGone.ts"
+
+/** A recorded result of an activity that does not decode with this release's schemas. */
+export const activityResult: ExecutionRule = {
+  looksAt: "activity results decoded",
+  judge: ({ workflow, activities }, { declarations }) => {
+    const declaration = declarations.get(workflow)
+    if (declaration === undefined) return fine
+    return Effect.forEach(activities, ({ name, reply }) => {
+      const activity = findActivity(declaration, name)
+      if (activity === undefined || reply === undefined) return fine
+      const problem = (detail: string, damaged: boolean): ReadonlyArray<Problem> => [
+        {
+          rule: "activity-result",
+          severity: damaged ? "undecided" : "hazard",
+          subject: `${workflow} / activity ${activity.name}`,
+          what: damaged
+            ? `A recorded result of activity ${activity.name} is damaged: it is not JSON.`
+            : `Recorded results of activity ${activity.name} can't be read by this release.`,
+          why: "The execution reads the result when it goes on, and then fails for good.",
+          fix: damaged
+            ? "No release can read this row. Repair it from a backup, or cancel the execution, then run the gate again."
+            : `Let the schema of ${activity.name} read the old form too (an optional field with a default), or declare the new form under a new name in a new workflow version.`,
+          detail
+        }
+      ]
+      if (reply._tag === "damaged") return Effect.succeed(problem(reply.why, true))
+      const exit = resultOf(reply.value)
+      if (exit === undefined) return fine
+      return decodes(exitOf(activity.success, activity.error), exit).pipe(
+        Effect.map(Either.match({ onLeft: (why) => problem(why, false), onRight: () => [] }))
+      )
+    }).pipe(Effect.map((found) => found.flat()))
+  }
+}
+
+/** The activity's own exit inside the reply; none while it is suspended, or when the engine gave up on it. */
+const resultOf = (reply: unknown): unknown => {
+  const value = record(record(reply)?.["value"])
+  return value?.["_tag"] === "Complete" ? value["exit"] : undefined
+}
+
+const record = (value: unknown) =>
+  typeof value === "object" && value !== null ? (value as Record<string, unknown>) : undefined

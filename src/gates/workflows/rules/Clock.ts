@@ -1,0 +1,14 @@
+import { Effect } from "effect"
+import { type ExecutionRule, fine } from "../Rule.ts"
+import { clockGone } from "./Deferred.ts"
+
+/** A clock that runs for an open execution, under a name this release does not declare. */
+export const clock: ExecutionRule = {
+  looksAt: "clocks running",
+  judge: ({ workflow, clocks }, { declarations }) => {
+    const declaration = declarations.get(workflow)
+    if (declaration === undefined) return fine
+    const declared = new Set(Object.values(declaration.clocks).map(({ name }) => name))
+    return Effect.succeed(clocks.flatMap(({ name }) => clockGone(workflow, name, declared, "running")))
+  }
+}

@@ -1,0 +1,20 @@
+import { Effect } from "effect"
+import { type ExecutionRule, fine } from "../Rule.ts"
+
+/** An open execution of a workflow that this release does not register. */
+export const workflowGone: ExecutionRule = {
+  looksAt: "workflow names",
+  judge: ({ workflow }, { declarations }) =>
+    declarations.has(workflow)
+      ? fine
+      : Effect.succeed([
+          {
+            rule: "workflow-gone",
+            severity: "hazard",
+            subject: workflow,
+            what: `Workflow ${workflow} has open executions, and this release does not declare it.`,
+            why: "A minute after it starts, a runner that doesn't know a workflow answers its messages with a permanent failure: the executions are lost, and approvals with them.",
+            fix: `Keep ${workflow} registered until none of its executions is open, and put the new one beside it.`
+          }
+        ])
+}
