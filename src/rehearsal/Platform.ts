@@ -4,6 +4,7 @@
  */
 import { Effect, type Scope } from "effect"
 import pg from "pg"
+import type { Query } from "../drills/Invariants.ts"
 import type { KubeObject } from "./drivers/Driver.ts"
 import { ToolFailed } from "./Errors.ts"
 import type { PostgresServer } from "./postgres/EmbeddedPostgres.ts"
@@ -25,7 +26,7 @@ export interface TargetPlatform {
   /** Applied to the target's cluster before its first release. */
   readonly objects: ReadonlyArray<KubeObject>
   /** One query as superuser: for what the rehearsal confirms by SQL. */
-  readonly query: <Row extends object>(text: string) => Effect.Effect<ReadonlyArray<Row>, ToolFailed>
+  readonly query: Query<ToolFailed>
 }
 
 export interface Platform {
@@ -90,9 +91,9 @@ export const make = (server: PostgresServer): Effect.Effect<Platform, ToolFailed
                 }
               }
             ],
-            query: <Row extends object>(text: string) =>
+            query: <Row extends object>(text: string, pattern: string) =>
               Effect.tryPromise({
-                try: async () => (await pool.query<Row>(text)).rows as ReadonlyArray<Row>,
+                try: async (): Promise<ReadonlyArray<Row>> => (await pool.query<Row>(text, [pattern])).rows,
                 catch: sqlFailed(`Asking the database of ${target} failed`)
               })
           }

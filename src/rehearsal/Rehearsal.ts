@@ -1,0 +1,289 @@
+/**
+ * `deliver rehearse`: sets up a whole platform on this machine, walks releases through it, and tears it down.
+ *
+ * Everything lives in one scope: whatever ends the rehearsal, an error, a refusal or Ctrl-C, ends every process too.
+ */
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises"
+import { join } from "node:path"
+import { Duration, Effect, Schema, type Scope } from "effect"
+import type { CallFailed } from "../drills/GatewayClient.ts"
+import type { DeliveryConfigInvalid } from "./clouddeploy/DeliveryConfig.ts"
+import * as Delivery from "./Delivery.ts"
+import type { DriverFailed, KubeObject, ManifestRefused, NotFound } from "./drivers/Driver.ts"
+import * as ProcessDriver from "./drivers/processes/ProcessDriver.ts"
+import { PreconditionMissing, type ToolFailed } from "./Errors.ts"
+import { exec } from "./Exec.ts"
+import * as Identity from "./Identity.ts"
+import * as Lock from "./Lock.ts"
+import * as SteadyLoad from "./load/SteadyLoad.ts"
+import { claimSubnet, type LoopbackUnavailable } from "./net/Loopback.ts"
+import * as Platform from "./Platform.ts"
+import { type Progress, seconds } from "./Progress.ts"
+import * as Postgres from "./postgres/EmbeddedPostgres.ts"
+import * as Git from "./release/Git.ts"
+import * as Release from "./release/Release.ts"
+import { parseObjects } from "./release/Render.ts"
+import { Report, type Step } from "./report/Report.ts"
+import { type Target, verdictOf } from "./Target.ts"
+import * as Tools from "./Tools.ts"
+import { LOAD_SESSIONS, type Releases, walk } from "./Walk.ts"
+
+export interface Options {
+  /** Any folder of the repository. */
+  readonly folder: string
+  /** The last target of the walk; the pipeline's last when absent. */
+  readonly until?: string
+  readonly allowDirty: boolean
+  readonly progress: Progress
+  /** Asked before a rollout to a target that requires approval. */
+  readonly approve: (release: Release.Release, target: string) => Effect.Effect<boolean, ToolFailed>
+}
+
+export type RehearsalError =
+  | PreconditionMissing
+  | ToolFailed
+  | DeliveryConfigInvalid
+  | Postgres.PostgresUnavailable
+  | LoopbackUnavailable
+  | DriverFailed
+  | ManifestRefused
+  | NotFound
+  | CallFailed
+
+/** Runs that the load starts per second. Bounded: two cores run three targets, k6 and Postgres besides. */
+const LOAD_RATE = 3
+const HAZARD = join("test", "hazards", "rename-activity.json")
+
+/** A predecessor for a repository that has none: the same code under another name. */
+const HARMLESS = Release.Variant.make({ name: "predecessor", edits: [] })
+
+/** The three releases, built side by side. The predecessor is the last tag or the commit before, where it can be released. */
+const buildReleases = (options: {
+  readonly repository: Git.Repository
+  readonly cache: string
+  readonly progress: Progress
+}): Effect.Effect<Releases, PreconditionMissing | ToolFailed> =>
+  Effect.gen(function* () {
+    const { repository, cache, progress } = options
+    const commit = yield* Git.resolveCommit(repository, "HEAD")
+    const hazard = yield* Effect.tryPromise({
+      try: () => readFile(join(repository.root, HAZARD), "utf8"),
+      catch: () => new PreconditionMissing({ message: `${HAZARD} is missing: it describes the bad release.` })
+    }).pipe(
+      Effect.flatMap(Schema.decodeUnknown(Schema.parseJson(Schema.Struct({ edits: Release.Variant.fields.edits })))),
+      Effect.mapError((error) =>
+        error._tag === "ParseError"
+          ? new PreconditionMissing({ message: `${HAZARD} can't be read: ${error.message}` })
+          : error
+      )
+    )
+    const earlier = yield* Git.predecessor(repository, commit)
+    const released = earlier !== undefined && (yield* Git.holds(repository, earlier, Release.REQUIRED_PATHS))
+    const build = (what: string, of: string, variant?: Release.Variant) =>
+      Effect.timed(Release.make({ repository, cache, commit: of, ...(variant === undefined ? {} : { variant }) })).pipe(
+        Effect.tap(([duration, release]) =>
+          progress.say("build", `${release.name.padEnd(32)} ${what}, ${seconds(Duration.toMillis(duration))}`)
+        ),
+        Effect.map(([, release]) => release)
+      )
+    const [predecessor, current, bad] = yield* Effect.all(
+      [
+        released && earlier !== undefined
+          ? build("the release before this commit", earlier)
+          : build("a predecessor made of this commit, since none can be released", commit, HARMLESS),
+        build("this commit", commit),
+        build(
+          "this commit, with an activity renamed",
+          commit,
+          Release.Variant.make({ name: "rename-activity", edits: hazard.edits })
+        )
+      ],
+      { concurrency: 2 }
+    )
+    return { predecessor, current, bad }
+  })
+
+/** Runs the drill that staging schedules, once, as its CronJob would. */
+const drillOn = (files: Delivery.ReleaseFiles, progress: Progress) => (target: Target) =>
+  Effect.gen(function* () {
+    const where = target.stage.targetId
+    const phase = target.stage.phases.at(-1)!
+    const hook = yield* files.scheduled(phase.profiles, "drill-kill-runner")
+    const outcome = yield* target.cluster.runJob(hook.job, { timeoutMs: hook.timeoutMs, env: {} })
+    const verdict = verdictOf({
+      phaseId: phase.phaseId,
+      kind: "verify",
+      name: hook.name,
+      state: outcome.exitCode === 0 && !outcome.timedOut ? "SUCCEEDED" : "FAILED",
+      durationMs: outcome.durationMs,
+      exitCode: outcome.exitCode,
+      log: outcome.log
+    })
+    yield* progress.say(where, `  drill kill-runner            ${verdict}  ${seconds(outcome.durationMs)}`)
+    yield* progress.quote(outcome.log.slice(-12))
+    const step: Step = {
+      name: `drill kill-runner on ${where}`,
+      target: where,
+      release: target.deployed.at(-1)?.name ?? "",
+      durationMs: outcome.durationMs,
+      gates: [],
+      outcome: verdict === "passed" ? "succeeded" : "failed",
+      expected: verdict === "passed"
+    }
+    return step
+  })
+
+/** The objects that Pulumi applies once per environment: namespace, accounts and rights. */
+const platformObjects = (
+  release: Release.Release,
+  kustomize: string
+): Effect.Effect<ReadonlyArray<KubeObject>, ToolFailed> =>
+  exec(kustomize, ["build", join(release.source, "k8s", "platform")]).pipe(
+    Effect.flatMap((text) => parseObjects(text, "kustomize build k8s/platform"))
+  )
+
+const until = (stages: ReadonlyArray<Delivery.DeliveryStage>, last: string | undefined) => {
+  const names = stages.map((stage) => stage.targetId)
+  if (last === undefined) return Effect.succeed(stages)
+  return names.includes(last)
+    ? Effect.succeed(stages.slice(0, names.indexOf(last) + 1))
+    : new PreconditionMissing({ message: `The pipeline has no target "${last}". It has: ${names.join(", ")}.` })
+}
+
+const openDriver = (options: {
+  readonly run: string
+  readonly tools: Tools.Tools
+  readonly identity: Identity.Identity
+  readonly releases: ReadonlyArray<Release.Release>
+}) =>
+  ProcessDriver.make({
+    stateFolder: join(options.run, "pods"),
+    executables: { "/nodejs/bin/node": process.execPath, k6: options.tools.k6 },
+    image: (reference) => {
+      const root = Release.imageRoot(options.releases, reference)
+      return root === undefined
+        ? new ProcessDriver.ImageNotFound({
+            image: reference,
+            message: `${reference} belongs to no release of this rehearsal.`
+          })
+        : Effect.succeed({ root })
+    },
+    identity: {
+      sign: ({ serviceAccount, audience }) =>
+        Effect.runPromise(
+          options.identity.issuer.issue({
+            audience,
+            subject: serviceAccount,
+            email: `${serviceAccount}@rehearsal.localhost`
+          })
+        ),
+      jwks: async () => options.identity.issuer.jwks
+    }
+  })
+
+/** Runs one whole rehearsal. The report says whether it showed what it is there to show. */
+export const rehearse = (options: Options): Effect.Effect<Report, RehearsalError> =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const { progress } = options
+      const repository = yield* Git.open(options.folder)
+      const state = join(repository.root, ".rehearsal")
+      const tools = yield* Tools.locate(repository.root)
+      if (!options.allowDirty) yield* Git.requireClean(repository)
+      yield* Lock.acquire(state)
+      const run = join(state, "run")
+      yield* Effect.promise(async () => {
+        await rm(run, { recursive: true, force: true })
+        await mkdir(run, { recursive: true })
+      })
+
+      const subnet = yield* claimSubnet
+      const [releases, server, identity] = yield* Effect.all(
+        [
+          buildReleases({ repository, cache: state, progress }),
+          Postgres.start({
+            dataDir: join(run, "postgres", "data"),
+            host: subnet.address(2),
+            port: 5432,
+            maxConnections: 400
+          }),
+          Identity.serve(subnet.address(3))
+        ],
+        { concurrency: "unbounded" }
+      )
+      yield* progress.say("platform", `Postgres 16 on ${server.host}:${server.port}, pods on ${subnet.prefix}.0/24`)
+
+      const all = [releases.predecessor, releases.current, releases.bad]
+      const loaded = yield* Effect.forEach(all, (release) =>
+        Delivery.load(release, tools.kustomize).pipe(Effect.map((files) => [release, files] as const))
+      )
+      const filesOf = (release: Release.Release) => loaded.find(([candidate]) => candidate === release)![1]
+      const stages = yield* until(filesOf(releases.current).stages, options.until)
+
+      const platform = yield* Platform.make(server)
+      const driver = yield* openDriver({ run, tools, identity, releases: all })
+      const shared = yield* platformObjects(releases.current, tools.kustomize)
+      const targets = yield* Effect.forEach(
+        stages,
+        (stage): Effect.Effect<Target, ToolFailed | DriverFailed | ManifestRefused, Scope.Scope> =>
+          Effect.gen(function* () {
+            const cluster = yield* driver.open(stage.targetId)
+            const own = yield* platform.target(stage.targetId, {
+              issuer: identity.issuer.issuer,
+              audience: identity.audience,
+              jwksUrl: identity.jwksUrl
+            })
+            yield* cluster.apply([...shared, ...own.objects.filter((object) => object.kind !== "Namespace")])
+            return { stage, cluster, platform: own, deployed: [] }
+          })
+      )
+
+      const result = yield* walk({
+        releases,
+        filesOf,
+        targets,
+        progress,
+        token: identity.token,
+        approve: options.approve,
+        drill: drillOn(filesOf(releases.current), progress),
+        startLoad: (target) =>
+          Effect.gen(function* () {
+            const { host, port } = yield* target.cluster.serviceAddress("agent-gateway", "http")
+            yield* progress.say(
+              target.stage.targetId,
+              `k6 starts ${LOAD_RATE} runs per second at http://${host}:${port}, until the end`
+            )
+            return yield* SteadyLoad.start({
+              k6: tools.k6,
+              script: join(repository.root, "smoke", "load.js"),
+              summaryFile: join(run, "load.json"),
+              rate: LOAD_RATE,
+              env: {
+                GATEWAY_URL: `http://${host}:${port}`,
+                GCE_METADATA_HOST: identity.metadataHost,
+                IDENTITY_AUDIENCE: identity.audience,
+                SESSION_PREFIX: LOAD_SESSIONS
+              }
+            })
+          })
+      })
+
+      const report = Report.make({
+        requestsFailed: result.load?.requestsFailed ?? 0,
+        executionsLost: result.executionsLost,
+        eventsDoubled: result.eventsDoubled,
+        passed: result.problems.length === 0,
+        commit: releases.current.commit,
+        durationMs: progress.elapsedMs(),
+        requests: result.load?.requests ?? 0,
+        runs: result.runs,
+        latency: { p50: result.load?.p50 ?? 0, p95: result.load?.p95 ?? 0 },
+        steps: result.steps,
+        problems: result.problems
+      })
+      yield* Effect.promise(() =>
+        writeFile(join(state, "report.json"), `${JSON.stringify(Schema.encodeSync(Report)(report), null, 2)}\n`)
+      )
+      return report
+    })
+  )
