@@ -11,7 +11,7 @@ import * as Database from "../../src/runtime/Database.ts"
 import { databaseFromUrl } from "../../src/runtime/Settings.ts"
 import { type TestImage, testImage } from "./image.ts"
 import { type MigratedDatabase, migratedDatabase } from "./migrated-database.ts"
-import { databaseSecret, startProcess, type TestProcess } from "./processes.ts"
+import { databaseSecret, startPod, type TestPod } from "./pods.ts"
 import { until } from "./wait.ts"
 
 export interface TestCluster {
@@ -21,7 +21,7 @@ export interface TestCluster {
   readonly runner: (
     ordinal: number,
     options?: { readonly image?: TestImage; readonly env?: Readonly<Record<string, string>> }
-  ) => Effect.Effect<TestProcess, never, Scope.Scope>
+  ) => Effect.Effect<TestPod, never, Scope.Scope>
   readonly client: Layer.Layer<ClusterClient.AgentClient | EventStore | SqlClient>
 }
 
@@ -44,7 +44,7 @@ export const testCluster: Effect.Effect<TestCluster, never, Scope.Scope> = Effec
     subnet,
     client,
     runner: (ordinal, options = {}) =>
-      startProcess({
+      startPod({
         image: options.image ?? image,
         program: "runner",
         name: `effect-agent-runtime-${ordinal}`,
