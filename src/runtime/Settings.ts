@@ -132,10 +132,15 @@ export class Reader {
 
 const PORTS = [1, 65_535] as const
 
+/** Where executions live. Part of a release's surface: see `ClusterSettings` for why it may never differ between releases. */
+export const readSharding = (reader: Reader) => ({
+  shardsPerGroup: reader.integer("SHARDS_PER_GROUP", [1, 10_000], 300),
+  shardGroups: reader.list("SHARD_GROUPS", "default")
+})
+
 /** Everything that a runner and a gateway both need to be part of the cluster. */
 export const readCluster = (reader: Reader) => ({
-  shardsPerGroup: reader.integer("SHARDS_PER_GROUP", [1, 10_000], 300),
-  shardGroups: reader.list("SHARD_GROUPS", "default"),
+  ...readSharding(reader),
   poolMax: reader.integer("DATABASE_POOL_MAX", [4, 100], 10),
   logLevel: reader.choice("LOG_LEVEL", logLevels, "Info"),
   database: reader.database()

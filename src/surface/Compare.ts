@@ -160,7 +160,7 @@ export const compare = (
         verdict: open ? "refuse" : "note",
         name,
         what: `Workflow ${name} is no longer declared: removed or renamed.${open ? "" : " No execution of it is open."}`,
-        why: "A runner that doesn't know a workflow answers its messages with a permanent failure after a minute; approvals and results are lost with it.",
+        why: "A runner that doesn't know a workflow never takes its messages up, and in the end answers them with a permanent failure; approvals and results are lost with it.",
         fix: "Keep the workflow registered until no execution of it is open; put the new one beside it."
       }
     ]

@@ -13,7 +13,7 @@ export const workflowGone: ExecutionRule = {
             severity: "hazard",
             subject: workflow,
             what: `Workflow ${workflow} has open executions, and this release does not declare it.`,
-            why: "A minute after it starts, a runner that doesn't know a workflow answers its messages with a permanent failure: the executions are lost, and approvals with them.",
+            why: "A runner that doesn't know a workflow never takes its messages up, and in the end answers them with a permanent failure: the executions are lost, and approvals with them.",
             fix: `Keep ${workflow} registered until none of its executions is open, and put the new one beside it.`
           }
         ])

@@ -1,0 +1,122 @@
+/** Carries out `deliver gate workflows`. Apart from the verb, so that `--help` loads none of it. */
+import { readFile } from "node:fs/promises"
+import { join } from "node:path"
+import { Effect } from "effect"
+import { declarations, entities } from "../../agent/registry.ts"
+import { ExitCode } from "../../domain/ExitCode.ts"
+import * as Evidence from "../../gates/Evidence.ts"
+import * as Image from "../../gates/Image.ts"
+import * as Releases from "../../gates/Releases.ts"
+import * as Gate from "../../gates/workflows/Gate.ts"
+import * as OtherReleases from "../../gates/workflows/OtherReleases.ts"
+import * as PostgresOpenWork from "../../gates/workflows/PostgresOpenWork.ts"
+import { Reader, readSharding } from "../../runtime/Settings.ts"
+import { FILE } from "../../surface/file.ts"
+import * as Surface from "../../surface/Surface.ts"
+import { text } from "./databaseFlags.ts"
+import { outcomeOf, told, withDatabase } from "./gateSupport.ts"
+import { type Arguments, CliError, type Outcome } from "./Verb.ts"
+
+const readOwn = (root: string) =>
+  Effect.tryPromise({
+    try: () => readFile(join(root, FILE), "utf8"),
+    catch: (cause) =>
+      new CliError({
+        exitCode: ExitCode.preconditionMissing,
+        message: `${join(root, FILE)} can't be read: ${cause instanceof Error ? cause.message : cause}. "deliver surface" makes it; it is committed and part of the image.`
+      })
+  }).pipe(
+    Effect.flatMap((text) => Surface.parse(text, join(root, FILE))),
+    Effect.catchTag(
+      "SurfaceUnreadable",
+      ({ message }) =>
+        new CliError({
+          exitCode: ExitCode.preconditionMissing,
+          message: `${message} Run "deliver surface" and commit the result.`
+        })
+    )
+  )
+
+/** The overlay may set other shards than the code's defaults: what the runners will really have is judged. */
+const sharding = (surface: Surface.Surface) => {
+  const { shardsPerGroup, groups } = surface.sharding
+  const reader = new Reader({
+    SHARDS_PER_GROUP: String(shardsPerGroup),
+    SHARD_GROUPS: groups.join(","),
+    ...set(process.env)
+  })
+  const given = readSharding(reader)
+  return reader.problems.length > 0
+    ? Effect.fail(
+        new CliError({
+          exitCode: ExitCode.preconditionMissing,
+          message: `The environment of this gate is wrong: ${reader.problems.join("; ")}.`
+        })
+      )
+    : Effect.succeed({ shardsPerGroup: given.shardsPerGroup, groups: [...given.shardGroups].sort() })
+}
+
+const set = (env: NodeJS.ProcessEnv) => Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ""))
+
+const summary = (checks: ReadonlyArray<Evidence.Check>) => (verdict: Evidence.Verdict) => {
+  const open = checks.find(({ name }) => name === "open executions")?.result ?? "none"
+  return verdict === "passed"
+    ? `This release can carry what this database holds. Open executions: ${open}.`
+    : verdict === "refused"
+      ? `This release would strand work in flight. Open executions: ${open}.`
+      : `Whether this release can carry what this database holds can't be told; a person must look. Open executions: ${open}.`
+}
+
+export const runWorkflows = (args: Arguments): Effect.Effect<Outcome, CliError> =>
+  Effect.gen(function* () {
+    const startedAt = new Date()
+    const root = Image.root()
+    const release = (yield* text(args, "release")) ?? (yield* told(Image.release(root)))
+    const own = yield* readOwn(root)
+    const surface = { ...own, sharding: yield* sharding(own) }
+
+    const work = Effect.gen(function* () {
+      const others = yield* OtherReleases.read(release)
+      const result = yield* Gate.judge({ release, surface, declarations, entities, others }).pipe(
+        Effect.provide(PostgresOpenWork.layer),
+        Effect.catchTag(
+          "OpenWorkUnreadable",
+          ({ precondition, message }) =>
+            new CliError({ exitCode: precondition ? ExitCode.preconditionMissing : ExitCode.toolFailed, message })
+        )
+      )
+      const evidence = (kept: string) =>
+        Evidence.make({
+          gate: "workflows",
+          release,
+          summary: summary(result.checks),
+          checks: [...result.checks, { name: "evidence", result: kept }],
+          findings: result.findings,
+          startedAt
+        })
+      if (others === undefined) return yield* evidence("not kept: this database has no table for it yet")
+      const made = yield* evidence("kept in agents.evidence")
+      return yield* Releases.keepEvidence(made).pipe(
+        Effect.as(made),
+        // The verdict stands whether or not its record could be written; but it must not claim to be kept.
+        Effect.catchTag("SqlError", ({ cause }) =>
+          evidence(`not kept: ${cause instanceof Error ? cause.message : "the database refused it"}`)
+        )
+      )
+    })
+    return outcomeOf(
+      yield* withDatabase(
+        args,
+        work.pipe(
+          Effect.catchTag(
+            "SqlError",
+            ({ cause }) =>
+              new CliError({
+                exitCode: ExitCode.toolFailed,
+                message: `The release records can't be read: ${cause instanceof Error ? cause.message : "the database refused"}. Nothing was judged; run the gate again.`
+              })
+          )
+        )
+      )
+    )
+  })
