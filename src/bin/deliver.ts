@@ -3,9 +3,28 @@
 import { Cause, Effect, Exit, Option } from "effect"
 import { ExitCode } from "../domain/ExitCode.ts"
 import { drillVerb } from "./cli/drill.ts"
+import { gateManifestsVerb } from "./cli/gate-manifests.ts"
+import { gateMigrationsVerb } from "./cli/gate-migrations.ts"
+import { gateWorkflowsVerb } from "./cli/gate-workflows.ts"
+import { migrateStatusVerb, migrateUpVerb } from "./cli/migrate.ts"
+import { rehearseVerb } from "./cli/rehearse.ts"
+import { releaseListVerb, releaseRecordVerb } from "./cli/release.ts"
+import { surfaceDiffVerb, surfaceVerb } from "./cli/surface.ts"
 import { runVerb, type Verb } from "./cli/Verb.ts"
 
-const verbs: ReadonlyArray<Verb> = [drillVerb]
+const verbs: ReadonlyArray<Verb> = [
+  rehearseVerb,
+  surfaceVerb,
+  surfaceDiffVerb,
+  gateWorkflowsVerb,
+  gateMigrationsVerb,
+  gateManifestsVerb,
+  migrateUpVerb,
+  migrateStatusVerb,
+  releaseRecordVerb,
+  releaseListVerb,
+  drillVerb
+]
 
 const main = Effect.gen(function* () {
   const argv = process.argv.slice(2)

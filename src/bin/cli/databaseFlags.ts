@@ -1,0 +1,20 @@
+/** Flags of the verbs that look at a database. Apart from what they need to do it, so that `--help` loads none of that. */
+import { Effect } from "effect"
+import { ExitCode } from "../../domain/ExitCode.ts"
+import { type Arguments, CliError, type Flag } from "./Verb.ts"
+
+export const databaseFlags: Readonly<Record<string, Flag>> = {
+  "database-url": {
+    type: "string",
+    value: "URL",
+    description: "the database; else the Secret in the folder DATABASE_SECRET_DIR"
+  }
+}
+
+/** A flag's text, or nothing. An empty value is a mistake of the caller's script. */
+export const text = (args: Arguments, flag: string): Effect.Effect<string | undefined, CliError> => {
+  const value = args.flags[flag]
+  return value === ""
+    ? Effect.fail(new CliError({ exitCode: ExitCode.usage, message: `--${flag} is empty.` }))
+    : Effect.succeed(typeof value === "string" ? value : undefined)
+}

@@ -1,0 +1,331 @@
+/**
+ * `deliver migrate up` and `deliver gate migrations`: the same steps, once with and once without a commit.
+ *
+ * Decide from files and history; lint what is new; apply each migration and, in its transaction, prove every statement of
+ * every release that may still run; record this release, so that its statements count for the next migration.
+ */
+import type { SqlClient } from "@effect/sql"
+import { Data, Duration, Effect, Exit, Schedule } from "effect"
+import { Database, type DatabaseUnavailable, type Session, StatementFailed } from "../Database.ts"
+import * as Evidence from "../Evidence.ts"
+import * as Releases from "../Releases.ts"
+import { apply, type FileFailed, type Mode } from "./Apply.ts"
+import { plan } from "./History.ts"
+import { type LinterBroken, lint } from "./Lint.ts"
+import type { MigrationFile } from "./MigrationFile.ts"
+import * as Proof from "./Proof.ts"
+import * as State from "./State.ts"
+
+export interface Options {
+  readonly mode: Mode
+  /** This release: a commit. */
+  readonly release: string
+  readonly surface: { readonly json: unknown; readonly decoded: Releases.SurfaceStatements }
+  readonly folder: string
+  readonly files: ReadonlyArray<MigrationFile>
+  /** Path of the linter. */
+  readonly squawk: string
+  /** Makes the engine's tables or brings them forward; knows how to find that there is nothing to do. */
+  readonly makeEngineTables: Effect.Effect<void, StatementFailed, SqlClient.SqlClient>
+  readonly target?: string | undefined
+  readonly rollout?: string | undefined
+  readonly timing?: State.Timing
+}
+
+export type Failure = StatementFailed | DatabaseUnavailable | LinterBroken | State.MigratorBusy
+
+/** What ended the work for a reason that a person must read. */
+class Refused extends Data.TaggedError("Refused")<{ readonly findings: ReadonlyArray<Evidence.Finding> }> {}
+
+const isLock = (code: string) => code === "55P03" || code === "40P01"
+
+const migrationFailed = (file: MigrationFile, failure: FileFailed): Evidence.Finding => ({
+  rule: "migration-failed",
+  severity: "hazard",
+  what: `${file.name} can't be applied to this database.`,
+  where: `migrations/${file.name}.sql`,
+  detail: `${failure.message} (${failure.code})`,
+  why: "It was rolled back as a whole; the schema is as before.",
+  fix: "Correct the migration: it is not applied anywhere yet, or this database differs from the others."
+})
+
+const lockNotObtained = (file: MigrationFile, tries: number, holders: string): Evidence.Finding => ({
+  rule: "lock-not-obtained",
+  severity: "hazard",
+  what: `${file.name} did not get its locks in ${tries} tries.`,
+  where: `migrations/${file.name}.sql`,
+  ...(holders === "" ? {} : { detail: `locks are held by ${holders}` }),
+  why: "Waiting longer would queue every statement on that table behind the migration, and stop the runners.",
+  fix: "End or wait for the long transaction, then run the same command again. Nothing was changed by this migration."
+})
+
+const notInTime = (file: MigrationFile): Evidence.Finding => ({
+  rule: "proof-took-too-long",
+  severity: "undecided",
+  what: `${file.name} takes too long to be proven without a commit.`,
+  where: `migrations/${file.name}.sql`,
+  why: "Its locks would be held for the whole time, only to be rolled back.",
+  fix: `"deliver migrate up" proves it in its own transaction. Move work on many rows into a backfill.`
+})
+
+const unknownRelease = (one: Releases.LiveRelease): Evidence.Finding => ({
+  rule: "release-unknown",
+  severity: "undecided",
+  what: `${one.runners} live runner(s) carry release ${one.release}, which has no record in this database.`,
+  where: "agents.runners, agents.releases",
+  why: "Nobody can tell which statements they run, so no migration can be shown to be safe for them.",
+  fix: `Run "deliver migrate up" with the image of that release, or end those runners.`
+})
+
+const already = (broken: Proof.Broken): Evidence.Finding => ({
+  rule: "broken-before",
+  severity: "note",
+  what: `Statement ${broken.demand.needers[0]?.name} did not work before this migration either.`,
+  where: broken.demand.needers.map(({ release, name }) => `release ${release}, statement ${name}`).join("; "),
+  detail: `${broken.failure.message} (${broken.failure.code})`,
+  why: "It is left out of the proof: no migration of this release broke it.",
+  fix: "Look at that release: it can't run this statement now."
+})
+
+const engineTouched = (file: MigrationFile): Evidence.Finding => ({
+  rule: "engine-tables",
+  severity: "hazard",
+  what: `${file.name} changed the workflow engine's tables (schema cluster).`,
+  where: `migrations/${file.name}.sql`,
+  why: "They belong to the library: its next version alters them, and a change of ours would break it, or the executions in them.",
+  fix: "Keep what you need in schema agents. Tables of the engine change by updating the library only."
+})
+
+const inTransaction = <A, E, R>(session: Session, effect: Effect.Effect<A, E, R>) =>
+  session.script("begin").pipe(Effect.zipRight(effect), Effect.ensuring(Effect.ignore(session.script("rollback"))))
+
+/**
+ * Does it, and says what was done as evidence. Refusals are evidence, too; only what says nothing about the release fails.
+ * When it is interrupted or killed, the open transaction is rolled back by Postgres and its locks are freed.
+ */
+export const run = (options: Options): Effect.Effect<Evidence.Evidence, Failure, Database | SqlClient.SqlClient> =>
+  Effect.gen(function* () {
+    const timing = options.timing ?? State.defaultTiming
+    const lockMillis = Duration.toMillis(timing.lockTimeout)
+    const startedAt = new Date()
+    const checks: Array<Evidence.Check> = []
+    const notes: Array<Evidence.Finding> = []
+    const applied: Array<string> = []
+    const session = yield* Effect.flatMap(Database, (database) => database.session)
+    yield* State.lock(session, timing)
+
+    const work = Effect.gen(function* () {
+      const state = yield* State.read(session)
+      const todo = plan(options.files, state.history)
+      checks.push({
+        name: "history",
+        result: `${options.files.length} files, ${state.history.applied.length} applied before`
+      })
+      if (todo._tag === "Refuse") return yield* new Refused({ findings: todo.findings })
+      const pending = todo._tag === "Apply" ? todo.pending : []
+      if (todo._tag === "Older") {
+        notes.push(...todo.findings)
+        checks.push({
+          name: "older image",
+          result: `nothing to apply: the database is ahead by ${todo.newer.join(", ")} (a rollback changes no schema)`
+        })
+      }
+
+      const linted = yield* Effect.forEach(pending, (file) => lint(options.squawk, file), { concurrency: 2 })
+      checks.push({
+        name: "lint",
+        result: pending.length === 0 ? "no new migration" : `squawk on ${pending.length} new`
+      })
+      if (linted.flat().length > 0) return yield* new Refused({ findings: linted.flat() })
+
+      const standing = Proof.witnesses(state.records, state.live, options.release)
+      if (pending.length > 0 && standing.unknown.length > 0) {
+        return yield* new Refused({ findings: standing.unknown.map(unknownRelease) })
+      }
+
+      // Brought forward before the proofs, so that these see what will be. On an empty database they come after the first
+      // migrations, which make their schema and its default privileges.
+      if (options.mode === "commit" && state.engine) yield* options.makeEngineTables
+
+      const others = Proof.demands(standing.witnesses)
+      const own = Proof.demands([
+        { release: options.release, standing: "this release", statements: options.surface.decoded.statements }
+      ])
+      const before = yield* inTransaction(session, Proof.prove(session, others.demands))
+      notes.push(...before.map(already))
+      const demands = others.demands.filter((demand) => !before.some((broken) => broken.demand === demand))
+
+      const proveOwn = (migration: string | undefined) =>
+        Proof.prove(session, own.demands).pipe(
+          Effect.filterOrFail(
+            (broken) => broken.length === 0,
+            (broken) => new Refused({ findings: broken.map((one) => Proof.findingOf(one, migration, options.release)) })
+          )
+        )
+
+      const step = (file: MigrationFile, last: boolean) =>
+        Effect.gen(function* () {
+          const engine = yield* State.engineFingerprint(session)
+          yield* apply(
+            session,
+            options.folder,
+            file,
+            options.mode,
+            lockMillis,
+            Effect.gen(function* () {
+              if ((yield* State.engineFingerprint(session)) !== engine) {
+                return yield* new Refused({ findings: [engineTouched(file)] })
+              }
+              const broken = yield* Proof.prove(session, demands)
+              if (broken.length > 0) {
+                return yield* new Refused({
+                  findings: broken.map((one) => Proof.findingOf(one, file.name, options.release))
+                })
+              }
+              if (last && state.engine) yield* proveOwn(file.name)
+              yield* State.keepChecksums(session, [...options.files], options.release)
+            })
+          )
+        })
+
+      /** A lock that others hold is worth waiting for, politely; everything else is not. */
+      const patiently = <R>(
+        at: () => MigrationFile,
+        effect: Effect.Effect<void, Refused | FileFailed | StatementFailed, R>
+      ): Effect.Effect<void, Refused | StatementFailed, R> =>
+        effect.pipe(
+          Effect.retry({
+            times: timing.retries,
+            schedule: Schedule.exponential("200 millis", 1.7).pipe(
+              Schedule.union(Schedule.spaced("5 seconds")),
+              Schedule.jittered
+            ),
+            while: (error) => error._tag !== "Refused" && isLock(error.code)
+          }),
+          Effect.catchAll((failure): Effect.Effect<never, Refused | StatementFailed> => {
+            if (failure._tag === "Refused") return failure
+            const file = at()
+            if (isLock(failure.code)) {
+              return Effect.flatMap(
+                State.lockHolders(session),
+                (holders) => new Refused({ findings: [lockNotObtained(file, timing.retries + 1, holders)] })
+              )
+            }
+            if (failure.code === "57014" && options.mode === "prove") {
+              return new Refused({ findings: [notInTime(file)] })
+            }
+            if (failure._tag === "StatementFailed") return failure
+            return failure.code === "42501" || Proof.isMomentary(failure.code)
+              ? new StatementFailed({ code: failure.code, message: failure.message, detail: undefined })
+              : new Refused({ findings: [migrationFailed(file, failure)] })
+          })
+        )
+
+      if (options.mode === "commit") {
+        for (const file of pending) {
+          yield* patiently(() => file, step(file, file === pending.at(-1)))
+          // Outside of a transaction nothing but node-pg-migrate's own row was written.
+          if (!file.transactional) yield* State.keepChecksums(session, [...options.files], options.release)
+          applied.push(file.name)
+        }
+      } else if (pending.length > 0) {
+        let current = pending[0]!
+        yield* patiently(
+          () => current,
+          inTransaction(
+            session,
+            Effect.gen(function* () {
+              yield* session.script(`set local statement_timeout = ${Duration.toMillis(timing.proofTimeout)}`)
+              for (const file of pending) {
+                current = file
+                yield* step(file, file === pending.at(-1))
+              }
+            })
+          )
+        )
+        notes.push(
+          ...pending
+            .filter((file) => !file.transactional)
+            .map(
+              (file): Evidence.Finding => ({
+                rule: "concurrently-not-run",
+                severity: "note",
+                what: `${file.name} builds or drops an index concurrently; here it was only checked, or tried as a plain drop.`,
+                where: `migrations/${file.name}.sql`,
+                why: "CONCURRENTLY can't be rolled back, and a proof commits nothing.",
+                fix: `Nothing to do: "deliver migrate up" runs it, and resumes it when it is cut short.`
+              })
+            )
+        )
+      }
+
+      if (options.mode === "commit" && !state.engine) yield* options.makeEngineTables
+      const engine = options.mode === "commit" || state.engine
+      if (engine && (pending.length === 0 || !state.engine)) yield* inTransaction(session, proveOwn(undefined))
+
+      const releases = standing.witnesses.map((witness) => `${witness.release.slice(0, 12)} (${witness.standing})`)
+      checks.push(
+        {
+          name: "other releases",
+          result:
+            releases.length === 0
+              ? "none may still run"
+              : `${demands.length} statements, ${demands.filter((demand) => demand.probe !== undefined).length} of them run with samples, of ${releases.join(", ")}`
+        },
+        {
+          name: "this release",
+          result: engine
+            ? `${own.demands.length} statements work${own.unprovable + others.unprovable === 0 ? "" : `; ${own.unprovable + others.unprovable} are of a kind that can't be prepared`}`
+            : "not proven: this database has no engine tables yet (first release)"
+        },
+        {
+          name: options.mode === "commit" ? "applied" : "would apply",
+          result: pending.length === 0 ? "nothing" : pending.map((file) => `${file.name} (${file.phase})`).join(", ")
+        }
+      )
+      if (options.mode === "commit") {
+        const state = yield* Releases.record({
+          release: options.release,
+          surface: options.surface.json,
+          target: options.target,
+          rollout: options.rollout
+        }).pipe(Effect.mapError(State.fromSqlError))
+        checks.push({ name: "recorded", result: `${options.release.slice(0, 12)} is ${state}` })
+      }
+      return pending.length
+    })
+
+    const outcome = yield* Effect.exit(work.pipe(Effect.catchTag("Refused", (refused) => Effect.succeed(refused))))
+    if (Exit.isFailure(outcome)) return yield* Effect.failCause(outcome.cause)
+    const findings = [...notes, ...(typeof outcome.value === "number" ? [] : outcome.value.findings)]
+    if (typeof outcome.value !== "number" && applied.length > 0) {
+      checks.push({ name: "applied before that", result: `${applied.join(", ")} (each was proven, and stays)` })
+    }
+    const count = typeof outcome.value === "number" ? outcome.value : 0
+    const evidence = yield* Evidence.make({
+      gate: "migrations",
+      release: options.release,
+      summary: (verdict) =>
+        verdict !== "passed"
+          ? `${findings.filter(({ severity }) => severity !== "note").length} finding(s); ${applied.length === 0 ? "the schema is unchanged" : `${applied.length} earlier migration(s) applied`}.`
+          : options.mode === "prove"
+            ? `${count} migration(s) could be applied; nothing was committed.`
+            : count === 0
+              ? "Nothing to apply."
+              : `${count} migration(s) applied.`,
+      checks,
+      findings,
+      startedAt
+    })
+    // A role that may only read can't keep it; it is printed in any case.
+    if (yield* State.exists(session, "agents.evidence")) yield* Effect.ignore(Releases.keepEvidence(evidence))
+    return evidence
+  }).pipe(Effect.scoped)
+
+/** `deliver migrate status`: what is applied, what is new, and what a run would say of the history. Changes nothing. */
+export const status = (files: ReadonlyArray<MigrationFile>) =>
+  Effect.gen(function* () {
+    const session = yield* Effect.flatMap(Database, (database) => database.session)
+    const state = yield* State.read(session)
+    return { ...state, plan: plan(files, state.history) }
+  }).pipe(Effect.scoped)
