@@ -46,8 +46,15 @@ export const MAX_MESSAGE_LENGTH = 32_768
 
 export const Ask = Schema.Struct({
   runId: RunId,
-  message: Schema.String.pipe(Schema.minLength(1), Schema.maxLength(MAX_MESSAGE_LENGTH)),
-  model: Schema.String.pipe(Schema.minLength(1), Schema.maxLength(100))
+  message: Schema.String.pipe(
+    Schema.minLength(1),
+    Schema.maxLength(MAX_MESSAGE_LENGTH),
+    // What the database can't hold as JSON must be refused here, where the client hears why.
+    Schema.filter((text) => text.isWellFormed() && !text.includes("\u0000"), {
+      message: () => "message: well-formed Unicode without U+0000"
+    })
+  ),
+  model: Schema.String.pipe(Schema.pattern(/^[A-Za-z0-9][A-Za-z0-9._:/-]*$/), Schema.maxLength(100))
 })
 export type Ask = typeof Ask.Type
 

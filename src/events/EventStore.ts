@@ -59,6 +59,15 @@ const waitOut = <A, R>(effect: Effect.Effect<A, SqlError.SqlError, R>): Effect.E
     )
   )
 
+/**
+ * Postgres' `jsonb` takes neither U+0000 nor half a surrogate pair, and a model or a tool may well print them. (A client's
+ * message with them is refused at the door: see `Ask`.)
+ */
+export const clean = (text: string): string => text.replaceAll("\u0000", "\uFFFD").toWellFormed()
+
+const toJson = (value: unknown): string =>
+  JSON.stringify(value, (_, field) => (typeof field === "string" ? clean(field) : field))
+
 const encodeEntry = ({ step, sequence, event: { _tag: type, ...payload } }: Entry) => ({
   step,
   sequence,
@@ -110,7 +119,7 @@ export const eventLog: Layer.Layer<EventLog, never, SqlClient.SqlClient> = Layer
             run.sessionId,
             run.runId,
             run.executionId,
-            JSON.stringify(entries.map(encodeEntry)),
+            toJson(entries.map(encodeEntry)),
             status ?? null,
             entries.some(({ event }) => isTerminal(event)),
             name,

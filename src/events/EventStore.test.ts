@@ -1,0 +1,216 @@
+import type { SqlClient } from "@effect/sql/SqlClient"
+import { describe, expect, it } from "@effect/vitest"
+import { Effect, FastCheck as fc, Layer, Option, Ref, type Scope, Stream } from "effect"
+import { type MigratedDatabase, migratedDatabase } from "../../test/support/migrated-database.ts"
+import { until } from "../../test/support/wait.ts"
+import type { Event } from "../domain/Event.ts"
+import { type Entry, EventLog, FINAL_STEP, type RunKey } from "../domain/EventLog.ts"
+import { EventId, RunId, SessionId, TenantId } from "../domain/Ids.ts"
+import * as Statement from "../domain/Statement.ts"
+import * as Database from "../runtime/Database.ts"
+import { databaseFromUrl } from "../runtime/Settings.ts"
+import { clean, EventStore, eventLog } from "./EventStore.ts"
+import { Feed } from "./Feed.ts"
+
+const tenantId = TenantId.make("acme")
+const key = (session: string, run: string): RunKey => ({
+  tenantId,
+  sessionId: SessionId.make(session),
+  runId: RunId.make(run),
+  executionId: `execution-of-${run}`
+})
+const token = (sequence: number, text: string): Entry => ({ step: "model", sequence, event: { _tag: "Token", text } })
+const final = (event: Event): Entry => ({ step: FINAL_STEP, sequence: 0, event })
+const completed: Event = { _tag: "Completed", text: "", inputTokens: 0, outputTokens: 0 }
+const cancelled: Event = { _tag: "Cancelled", by: "ann" }
+
+const accept = (run: RunKey) =>
+  Effect.flatMap(EventLog, (log) => log.accept({ ...run, workflow: "AgentWorkflow", message: "hi", model: "local" }))
+const append = (run: RunKey, ...entries: ReadonlyArray<Entry>) =>
+  Effect.flatMap(EventLog, (log) => log.append(run, entries))
+const session = (run: RunKey) => Effect.flatMap(EventStore, (store) => store.ofSession(tenantId, run.sessionId, 0))
+const status = (run: RunKey) =>
+  Effect.flatMap(EventStore, (store) => store.run(tenantId, run.runId)).pipe(
+    Effect.map(Option.match({ onNone: () => "none", onSome: ({ status }) => status }))
+  )
+
+/** As the runtime role: a missing grant shows here. */
+const onDatabase = <A, E>(
+  test: (database: MigratedDatabase) => Effect.Effect<A, E, EventLog | EventStore | Feed | SqlClient | Scope.Scope>
+) =>
+  Effect.gen(function* () {
+    const database = yield* migratedDatabase
+    yield* test(database).pipe(
+      Effect.provide(
+        Layer.mergeAll(eventLog, EventStore.Default, Feed.Default).pipe(
+          Layer.provideMerge(
+            Database.layer(databaseFromUrl(database.urlOf("runtime")), { applicationName: "test", maxConnections: 20 })
+          )
+        )
+      )
+    )
+  })
+
+describe("EventStore", () => {
+  it.scopedLive("writes what is repeated once, and gives ids in order", () =>
+    onDatabase(() =>
+      Effect.gen(function* () {
+        const run = key("s", "r")
+        yield* accept(run)
+        yield* accept(run)
+        yield* append(run, token(0, "a"), token(1, "b"))
+        yield* append(run, token(1, "b"), token(2, "c"))
+        const events = yield* session(run)
+        expect(events.map(({ eventId, step, sequence }) => [eventId, step, sequence])).toEqual([
+          [1, "accept", 0],
+          [2, "model", 0],
+          [3, "model", 1],
+          [4, "model", 2]
+        ])
+      })
+    )
+  )
+
+  it.scopedLive("lets one last event end a run, and nothing follow it", () =>
+    onDatabase(() =>
+      Effect.gen(function* () {
+        const run = key("s", "r")
+        yield* accept(run)
+        const ends = Array.from({ length: 10 }, (_, index) => final(index % 2 === 0 ? completed : cancelled))
+        const outcomes = yield* Effect.forEach(ends, (entry) => append(run, entry), { concurrency: "unbounded" })
+        expect(outcomes.filter(({ open }) => open)).toHaveLength(1)
+        expect(yield* append(run, token(0, "late"))).toEqual({ open: false })
+        expect((yield* session(run)).map(({ step }) => step)).toEqual(["accept", "final"])
+        const [last] = (yield* session(run)).slice(-1)
+        expect(yield* status(run)).toBe(last?.event._tag === "Completed" ? "completed" : "cancelled")
+      })
+    )
+  )
+
+  it.scopedLive("follows a run's status by its events, and is not put back by a late rerun", () =>
+    onDatabase(() =>
+      Effect.gen(function* () {
+        const run = key("s", "r")
+        const asked: Entry = { step: "approval", sequence: 0, event: { _tag: "ApprovalRequested", reason: "?" } }
+        yield* accept(run)
+        yield* append(run, asked)
+        expect(yield* status(run)).toBe("waiting")
+        yield* append(run, { step: "approval", sequence: 1, event: { _tag: "Approved", by: "ann" } })
+        yield* append(run, asked)
+        expect(yield* status(run)).toBe("accepted")
+      })
+    )
+  )
+
+  it.scopedLive("keeps a run id for the session and the request that took it first", () =>
+    onDatabase(() =>
+      Effect.gen(function* () {
+        const run = key("s", "r")
+        yield* accept(run)
+        const other = yield* accept({ ...run, sessionId: SessionId.make("other") })
+        expect(other.run.sessionId).toBe("s")
+        expect(other.message).toBe("hi")
+        expect(yield* session({ ...run, sessionId: SessionId.make("other") })).toEqual([])
+      })
+    )
+  )
+
+  it.scopedLive("shows ids in the order of their commits, so that a follower misses none and sees none twice", () =>
+    onDatabase(() =>
+      Effect.gen(function* () {
+        const runs = Array.from({ length: 8 }, (_, index) => key("busy", `r${index}`))
+        const seen = yield* Ref.make<ReadonlyArray<number>>([])
+        const feed = yield* Feed
+        yield* feed.follow(tenantId, SessionId.make("busy"), 0).pipe(
+          Stream.runForEach(({ eventId }) => Ref.update(seen, (ids) => [...ids, eventId])),
+          Effect.forkScoped
+        )
+        yield* Effect.forEach(
+          runs,
+          (run) =>
+            Effect.gen(function* () {
+              yield* accept(run)
+              // Twice each, at the same moment: as a frozen owner and its successor would.
+              yield* Effect.forEach(
+                Array.from({ length: 25 }, (_, index) => index),
+                (index) =>
+                  Effect.all([append(run, token(index, "x")), append(run, token(index, "x"))], { concurrency: 2 })
+              )
+            }),
+          { concurrency: "unbounded" }
+        )
+        const ids = yield* until("all events", Ref.get(seen), (ids) => ids.length >= 8 * 26)
+        expect(ids).toHaveLength(8 * 26)
+        expect(ids).toEqual([...ids].sort((one, other) => one - other))
+        expect(new Set(ids).size).toBe(ids.length)
+      })
+    )
+  )
+
+  it.scopedLive("follows from any event on, across pages, for several readers at once", () =>
+    onDatabase(() =>
+      Effect.gen(function* () {
+        const run = key("long", "r")
+        yield* accept(run)
+        yield* append(run, ...Array.from({ length: 450 }, (_, index) => token(index, `${index}`)))
+        const feed = yield* Feed
+        const read = (after: number, count: number) =>
+          feed.follow(tenantId, run.sessionId, after).pipe(
+            Stream.take(count),
+            Stream.runCollect,
+            Effect.map((events) => [...events].map(({ eventId }) => eventId as number))
+          )
+        const [all, tail, other] = yield* Effect.all([read(0, 451), read(440, 11), read(445, 6)], { concurrency: 3 })
+        expect(all).toEqual(Array.from({ length: 451 }, (_, index) => index + 1))
+        expect(tail).toEqual(all.slice(440))
+        expect(other).toEqual(all.slice(445))
+      })
+    )
+  )
+
+  it.scopedLive("hides a tenant's sessions and runs from another", () =>
+    onDatabase(() =>
+      Effect.gen(function* () {
+        const run = key("s", "r")
+        yield* accept(run)
+        const store = yield* EventStore
+        const stranger = TenantId.make("globex")
+        expect(yield* store.ofSession(stranger, run.sessionId, EventId.make(0))).toEqual([])
+        expect(yield* store.ofRun(stranger, run.runId, 0)).toEqual([])
+        expect(Option.isNone(yield* store.run(stranger, run.runId))).toBe(true)
+      })
+    )
+  )
+
+  it.scopedLive("keeps any text that a model or a tool may print, but for what JSON in Postgres can't hold", () =>
+    onDatabase(() =>
+      Effect.gen(function* () {
+        const run = key("s", "r")
+        yield* accept(run)
+        const texts = [
+          ...fc.sample(fc.string({ unit: "binary", maxLength: 200 }), 100),
+          "\u0000 and \ud800 alone",
+          `'"\\ $1 \n`,
+          "🙂"
+        ]
+        yield* append(run, ...texts.map((text, index) => token(index, text)))
+        const events = yield* session(run)
+        expect(events.slice(1).map(({ event }) => (event._tag === "Token" ? event.text : ""))).toEqual(texts.map(clean))
+      })
+    )
+  )
+
+  it.scopedLive("has statements that prepare, and writes that work with their probes, as the runtime role", () =>
+    onDatabase((database) =>
+      Effect.gen(function* () {
+        const ours = Statement.all()
+        expect(ours.length).toBeGreaterThan(8)
+        for (const { name, text, probe } of ours) {
+          const statement = `p_${name.replaceAll(".", "_")}`
+          yield* database.query(`prepare ${statement} as ${text}`)
+          if (probe !== undefined) yield* database.query(text, probe)
+        }
+      })
+    )
+  )
+})
