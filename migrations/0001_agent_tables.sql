@@ -46,6 +46,8 @@ create table agents.events (
   run_id text not null,
   execution_id text not null,
   step text not null,
+  -- Counts the events of one step: never near 2^31.
+  -- squawk-ignore prefer-bigint-over-int
   sequence integer not null,
   type text not null,
   payload jsonb not null,

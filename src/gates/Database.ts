@@ -197,7 +197,7 @@ const makeSession = (client: pg.PoolClient): Session => ({
     })
 })
 
-/** A pool of gates: at most two connections, one for the session that locks and one for everything else. */
+/** A pool of gates: one session that locks, and a few connections, since the engine's storages keep some for themselves. */
 export class Database extends Context.Tag("gates/Database")<
   Database,
   {
@@ -221,7 +221,7 @@ export const layer = (
             user: settings.user,
             password: settings.password,
             ssl: settings.sslmode === "disable" ? false : { rejectUnauthorized: settings.sslmode === "verify-full" },
-            max: 2,
+            max: 5,
             connectionTimeoutMillis: 10_000,
             application_name: "deliver",
             options: `-c search_path=${searchPath.replaceAll(" ", "")} -c lock_timeout=10000 -c timezone=UTC`
