@@ -16,9 +16,15 @@ const SERVER = `
 import { createServer } from "node:http"
 import { existsSync, readFileSync } from "node:fs"
 import { lookup } from "node:dns/promises"
+import { spawn } from "node:child_process"
 const { VERSION = "v1", FAIL = "", READY = "yes" } = process.env
 console.log("starting " + VERSION + " in " + process.env.POD_NAME)
 if (FAIL === "start") { console.error("no database at 10.0.0.1"); process.exit(3) }
+if (process.env.STRAY) {
+  // A process in a group of its own: killing the container's group does not reach it.
+  const stray = spawn(process.execPath, ["-e", "setInterval(() => {}, 1000)"], { detached: true, stdio: "ignore" })
+  console.log("stray " + stray.pid)
+}
 let ready = READY === "yes"
 const server = createServer(async (request, response) => {
   const url = new URL(request.url, "http://pod")
@@ -100,7 +106,8 @@ export const eventually = <A, E, R>(
   withinMs = 15_000
 ) =>
   effect.pipe(
-    Effect.repeat({ until: holds, schedule: Schedule.spaced(20) }),
+    Effect.filterOrFail(holds, () => new Error("not yet")),
+    Effect.retry(Schedule.spaced(20)),
     Effect.timeoutFail({ duration: withinMs, onTimeout: () => new Error(`never came true: ${what}`) })
   )
 
