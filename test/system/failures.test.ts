@@ -1,0 +1,235 @@
+/** What may happen to runners, done to real ones. Nothing accepted may be lost, nothing may be told twice. */
+import { expect, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { tokensOf } from "../../src/agent/model/LocalModel.ts"
+import { AgentClient } from "../../src/runtime/AgentClient.ts"
+import { eventsOf, runId, session, summary, testCluster, untilEvent } from "../support/cluster.ts"
+import type { TestPod } from "../support/pods.ts"
+import { until } from "../support/wait.ts"
+
+const start = (name: string, message: string, sessionName = name) =>
+  Effect.flatMap(AgentClient, (agent) =>
+    agent.ask(session(sessionName), { runId: runId(name), message, model: "local" })
+  )
+
+/** The pod that works on the run now: the one that wrote its latest event. */
+const workerOf = (name: string, pods: ReadonlyArray<TestPod>) =>
+  Effect.flatMap(AgentClient, (agent) => agent.status(session(name), runId(name))).pipe(
+    Effect.map(({ runner }) => pods.find((pod) => pod.name === runner) as TestPod)
+  )
+
+const shardsOf = (pods: ReadonlyArray<TestPod>) => Effect.all(pods.map((pod) => pod.metric("agents_shards_held")))
+
+const allShards = (pods: ReadonlyArray<TestPod>) =>
+  until(
+    "all shards held",
+    shardsOf(pods),
+    (held) => held.reduce((sum, count) => sum + count, 0) === 300 && held.every((count) => count > 0),
+    "20 seconds"
+  )
+
+it.scopedLive("finishes a run on another runner when the one that works on it is killed", () =>
+  Effect.gen(function* () {
+    const cluster = yield* testCluster
+    const pods = yield* Effect.all([cluster.runner(0), cluster.runner(1)])
+    yield* Effect.all(pods.map((pod) => pod.ready))
+    yield* allShards(pods)
+    const message = "kill me slow:40 tokens:150 tool:add=2+2"
+    yield* Effect.gen(function* () {
+      yield* start("killed", message)
+      yield* untilEvent("killed", "Token")
+      const worker = yield* workerOf("killed", pods)
+      const before = (yield* eventsOf("killed")).length
+      yield* worker.signal("SIGKILL")
+      const killedAt = Date.now()
+
+      // The survivor must write within the bound: that is the takeover, as a user feels it.
+      yield* until("an event of the survivor", eventsOf("killed"), (events) => events.length > before, "15 seconds")
+      expect(Date.now() - killedAt).toBeLessThan(5_000 + 150 * 40)
+      yield* untilEvent("killed", "Completed", "30 seconds")
+      const seen = summary(yield* eventsOf("killed"))
+      expect(seen.doubled).toEqual([])
+      expect(seen.ascending).toBe(true)
+      expect(seen.text).toBe(tokensOf(message).join(""))
+      expect(seen.types).toEqual(["RunAccepted", "Token", "ToolCall", "ToolResult", "Completed"])
+      const [usage] = yield* cluster.database.query("select count(*)::int as rows from agents.token_usage")
+      expect(usage).toEqual({ rows: 1 })
+    }).pipe(Effect.provide(cluster.client))
+  })
+)
+
+it.scopedLive("keeps a waiting run over a restart of all runners", () =>
+  Effect.gen(function* () {
+    const cluster = yield* testCluster
+    const first = yield* cluster.runner(0)
+    yield* first.ready
+    yield* Effect.gen(function* () {
+      const agent = yield* AgentClient
+      yield* start("patient", "approve please")
+      yield* untilEvent("patient", "ApprovalRequested")
+      yield* first.signal("SIGTERM")
+      expect(yield* first.exit).toBe(0)
+      // Sent while nobody is there: it waits for the next runner instead of failing.
+      const approval = yield* Effect.fork(agent.approve(session("patient"), runId("patient"), "ann"))
+      const second = yield* cluster.runner(1)
+      yield* second.ready
+      yield* approval
+      yield* untilEvent("patient", "Completed")
+      // Again, as a client would that lost the answer.
+      const again = yield* agent.approve(session("patient"), runId("patient"), "ann").pipe(Effect.flip)
+      expect(again._tag).toBe("RunFinished")
+      const seen = summary(yield* eventsOf("patient"))
+      expect(seen.types).toEqual(["RunAccepted", "Token", "ApprovalRequested", "Approved", "Completed"])
+      expect(seen.doubled).toEqual([])
+    }).pipe(Effect.provide(cluster.client))
+  })
+)
+
+it.scopedLive("starts three runners at once on a fresh database, each with a share of the shards", () =>
+  Effect.gen(function* () {
+    const cluster = yield* testCluster
+    const pods = yield* Effect.all([0, 1, 2].map((ordinal) => cluster.runner(ordinal)))
+    yield* Effect.all(pods.map((pod) => pod.ready))
+    yield* allShards(pods)
+    const carried = yield* cluster.database.query<{ runner: string; workflows: string }>(
+      "select runner, release, (select string_agg(k, ',') from jsonb_object_keys(carries->'workflows') k) as workflows from agents.runners order by 1"
+    )
+    expect(carried).toEqual(pods.map(({ name }) => ({ runner: name, release: "test", workflows: "AgentWorkflow" })))
+    yield* Effect.forEach(pods, (pod) => pod.signal("SIGTERM"))
+    expect(yield* Effect.all(pods.map((pod) => pod.exit))).toEqual([0, 0, 0])
+    expect(yield* cluster.database.query("select runner from agents.runners")).toEqual([])
+  })
+)
+
+it.scopedLive("cancels a run that waits and one that is at work, each with one last event", () =>
+  Effect.gen(function* () {
+    const cluster = yield* testCluster
+    const runner = yield* cluster.runner(0)
+    yield* runner.ready
+    yield* Effect.gen(function* () {
+      const agent = yield* AgentClient
+      yield* start("waits", "approve please")
+      yield* start("works", "slow:50 tokens:400")
+      yield* untilEvent("waits", "ApprovalRequested")
+      yield* untilEvent("works", "Token")
+      for (const name of ["waits", "works"]) {
+        const cancels = [1, 2, 3].map(() => agent.cancel(session(name), runId(name), "ann"))
+        const views = yield* Effect.all(cancels, { concurrency: "unbounded" })
+        expect(views.map(({ status }) => status)).toEqual(["cancelled", "cancelled", "cancelled"])
+      }
+      // The executions end as well: none is left over to wake up one day.
+      yield* until(
+        "executions ended",
+        cluster.database.query<{ open: number }>(
+          "select count(*)::int as open from cluster.cluster_messages where tag = 'run' and not processed"
+        ),
+        ([row]) => row?.open === 0
+      )
+      for (const name of ["waits", "works"]) {
+        const { types } = summary(yield* eventsOf(name))
+        expect(types.filter((type) => type === "Cancelled")).toHaveLength(1)
+        expect(types.at(-1)).toBe("Cancelled")
+      }
+      const [suspended] = yield* cluster.database.query<{ count: number }>(
+        `select count(*)::int from cluster.cluster_messages m join cluster.cluster_replies r on r.request_id = m.id
+          where m.tag = 'run' and r.payload::jsonb #>> '{value,_tag}' = 'Suspended'`
+      )
+      expect(suspended?.count).toBe(0)
+    }).pipe(Effect.provide(cluster.client))
+  })
+)
+
+it.scopedLive("takes a start that is sent again for the same run, and refuses its id for another", () =>
+  Effect.gen(function* () {
+    const cluster = yield* testCluster
+    const pods = yield* Effect.all([cluster.runner(0), cluster.runner(1)])
+    yield* Effect.all(pods.map((pod) => pod.ready))
+    yield* Effect.gen(function* () {
+      const agent = yield* AgentClient
+      const views = yield* Effect.all(
+        Array.from({ length: 5 }, () => start("again", "hello")),
+        { concurrency: "unbounded" }
+      )
+      expect(new Set(views.map(({ executionId }) => executionId)).size).toBe(1)
+      yield* untilEvent("again", "Completed")
+      expect((yield* start("again", "hello")).status).toBe("completed")
+      expect(summary(yield* eventsOf("again")).types).toEqual(["RunAccepted", "Token", "Completed"])
+      expect(yield* start("again", "something else").pipe(Effect.flip)).toMatchObject({ reason: "other-request" })
+      expect(yield* start("again", "hello", "elsewhere").pipe(Effect.flip)).toMatchObject({ reason: "other-session" })
+      expect(yield* agent.status(session("again"), runId("unknown")).pipe(Effect.flip)).toMatchObject({
+        _tag: "RunNotFound"
+      })
+    }).pipe(Effect.provide(cluster.client))
+  })
+)
+
+it.scopedLive("tells how a run failed, after a bounded number of attempts", () =>
+  Effect.gen(function* () {
+    const cluster = yield* testCluster
+    const runner = yield* cluster.runner(0)
+    yield* runner.ready
+    yield* Effect.gen(function* () {
+      yield* start("refused", "please fail")
+      yield* start("flaky", "flaky:2 tokens:60")
+      yield* start("hopeless", "flaky:9")
+      yield* untilEvent("refused", "Failed")
+      yield* untilEvent("flaky", "Completed")
+      yield* untilEvent("hopeless", "Failed")
+      const flaky = summary(yield* eventsOf("flaky"))
+      expect(flaky.text).toBe(tokensOf("flaky:2 tokens:60").join(""))
+      expect(flaky.doubled).toEqual([])
+      const attempts = yield* cluster.database.query<{ attempts: number }>(
+        `select count(*)::int as attempts from cluster.cluster_messages m
+          join agents.runs r on r.execution_id = m.entity_id
+          where r.run_id = 'hopeless' and m.tag = 'activity' and m.payload::jsonb->>'name' = 'CallModel'`
+      )
+      expect(attempts).toEqual([{ attempts: 4 }])
+      const [last] = (yield* eventsOf("hopeless")).slice(-1)
+      expect(last?.event).toMatchObject({ _tag: "Failed", code: "model-failed" })
+    }).pipe(Effect.provide(cluster.client))
+  })
+)
+
+it.scopedLive("lets begun steps finish when it is told to stop, and hands the run over between two steps", () =>
+  Effect.gen(function* () {
+    const cluster = yield* testCluster
+    const pods = yield* Effect.all([cluster.runner(0), cluster.runner(1)])
+    yield* Effect.all(pods.map((pod) => pod.ready))
+    yield* allShards(pods)
+    yield* Effect.gen(function* () {
+      // Six seconds in one step: longer than the takeover, shorter than a pod's grace.
+      const message = "drain slow:60 tokens:100 tool:wait=300 tool:echo=done"
+      yield* start("drained", message)
+      yield* untilEvent("drained", "Token")
+      const worker = yield* workerOf("drained", pods)
+      yield* worker.signal("SIGTERM")
+      expect(yield* worker.exit).toBe(0)
+      const stoppedAt = Date.now()
+      yield* untilEvent("drained", "Completed", "10 seconds")
+      expect(Date.now() - stoppedAt).toBeLessThan(4_000)
+      const seen = summary(yield* eventsOf("drained"))
+      expect(seen.text).toBe(tokensOf(message).join(""))
+      expect(seen.doubled).toEqual([])
+      // The model was asked once: the step was not cut and begun again elsewhere.
+      const runners = yield* cluster.database.query<{ step: string; releases: number }>(
+        "select runner from agents.runs where run_id = 'drained'"
+      )
+      expect(runners).toHaveLength(1)
+      expect((yield* workerOf("drained", pods)).name).not.toBe(worker.name)
+    }).pipe(Effect.provide(cluster.client))
+  })
+)
+
+it.scopedLive("refuses to start with a configuration that can't work, and says all that is wrong with it", () =>
+  Effect.gen(function* () {
+    const cluster = yield* testCluster
+    const runner = yield* cluster.runner(0, {
+      env: { DATABASE_SECRET_DIR: "/nowhere", RUNNER_PORT: "many", SHARDS_PER_GROUP: "0", LOG_LEVEL: "loud" }
+    })
+    expect(yield* runner.exit).toBe(12)
+    for (const words of ["DATABASE_SECRET_DIR", "RUNNER_PORT", "SHARDS_PER_GROUP", "LOG_LEVEL"]) {
+      expect(runner.output()).toContain(words)
+    }
+    expect(runner.output()).not.toContain("    at ")
+  })
+)
