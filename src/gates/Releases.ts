@@ -121,6 +121,11 @@ const appendEvidence = Statement.make<
   probe: ["0000000000000000000000000000000000000000", "migrations", "passed", null, null, null, "{}"]
 })
 
+/** Statements of the gates themselves: they are not run by the runtime's role, which has no right to most of them. */
+export const gateStatements: ReadonlySet<string> = new Set(
+  [listAll, upsert, setState, lockAll, liveRunners, appendEvidence].map(({ name }) => name)
+)
+
 type Sql<A, E = never> = Effect.Effect<A, E | SqlError.SqlError, SqlClient.SqlClient>
 
 /** All records, oldest first. */

@@ -19,6 +19,8 @@ export const withRoles = (database: TestDatabase): Effect.Effect<{ readonly urlO
             `do $$ begin create role ${role} login password '${role}'; exception when duplicate_object then null; end $$`
           )
         }
+        // Lets the migration gate try statements with the rights of the runners.
+        await client.query("grant runtime to migrator")
         await client.query(`alter database ${database.name} owner to migrator`)
       } finally {
         await client.end()

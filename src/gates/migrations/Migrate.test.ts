@@ -34,6 +34,8 @@ const records = join(repository, "migrations/0002_release_records.sql")
 const base: Readonly<Record<string, string>> = {
   "0001_notes": `create schema if not exists agents; create schema if not exists cluster;
     create table agents.notes (id bigint primary key, body text not null, author text);
+    grant usage on schema agents, cluster to runtime; grant select, insert on agents.notes to runtime;
+    alter default privileges in schema cluster grant select on tables to runtime;
     create table agents.runners (runner text primary key, release text not null, carries jsonb not null,
       started_at timestamptz not null default now(), seen_at timestamptz not null default now());`,
   "0002_release_records": await import("node:fs").then(({ readFileSync }) => readFileSync(records, "utf8"))
@@ -277,6 +279,24 @@ describe("migrate up", () => {
       expect(evidence).toMatchObject({ verdict: "refused", findings: [{ rule: "own-statement" }] })
       expect(yield* columns).not.toContain("tag")
     })
+  )
+
+  it.scopedLive(
+    "refuses a new table that the runners were not granted, and a right that is taken from an old release",
+    () =>
+      Effect.gen(function* () {
+        const { run, deploy } = yield* world
+        yield* deploy(old)
+        const tags: Statement = { name: "tags.read", text: "select tag from agents.tags" }
+        const table = "create table agents.tags (tag text primary key);"
+        const forgotten = yield* run(next({ "0003_tags": up(table) }, [tags]))
+        expect(forgotten).toMatchObject({ verdict: "refused", findings: [{ rule: "own-statement" }] })
+        expect(forgotten.findings[0]?.detail).toContain("permission denied for table tags (42501)")
+        const revoked = yield* run(next({ "0003_no": up("revoke insert on agents.notes from runtime;", "contract") }))
+        expect(revoked).toMatchObject({ verdict: "refused", findings: [{ rule: "right-lost" }] })
+        const granted = up(`${table} grant select on agents.tags to runtime;`)
+        expect((yield* run(next({ "0003_tags": granted }, [tags]))).verdict).toBe("passed")
+      })
   )
 
   it.scopedLive("refuses a history that was edited, and changes nothing", () =>

@@ -275,7 +275,7 @@ export const run = (options: Options): Effect.Effect<Evidence.Evidence, Failure,
         {
           name: "this release",
           result: engine
-            ? `${own.demands.length} statements work${own.unprovable + others.unprovable === 0 ? "" : `; ${own.unprovable + others.unprovable} are of a kind that can't be prepared`}`
+            ? `${own.demands.length} statements work, ${(yield* Proof.mayActAsRuntime(session)) ? "with the rights of role runtime" : `but whether role runtime has the rights was not tried ("grant runtime to migrator" lets it)`}${own.unprovable + others.unprovable === 0 ? "" : `; ${own.unprovable + others.unprovable} are of a kind that can't be prepared`}`
             : "not proven: this database has no engine tables yet (first release)"
         },
         {

@@ -6,11 +6,14 @@
  * - EXPLAIN (GENERIC_PLAN), of Postgres 16, plans it: PREPARE does not, and so lets an ON CONFLICT pass whose index is gone.
  * - A write with sample values is run under a savepoint that is rolled back: only that shows a new NOT NULL column which an
  *   old INSERT does not fill.
+ *
+ * The last two are done as the role of the runners, if the migrator may act as it: else a forgotten GRANT would show only
+ * when the first runner meets it.
  */
 import { Effect } from "effect"
 import { type Session, type StatementFailed, searchPath } from "../Database.ts"
 import type { Finding } from "../Evidence.ts"
-import type { LiveRelease, State, SurfaceStatements } from "../Releases.ts"
+import { gateStatements, type LiveRelease, type State, type SurfaceStatements } from "../Releases.ts"
 import { canPrepare } from "./Sql.ts"
 import { migrationPath } from "./State.ts"
 
@@ -33,7 +36,7 @@ export interface Demand {
 
 export interface Broken {
   readonly demand: Demand
-  readonly by: "prepare" | "probe"
+  readonly by: "prepare" | "probe" | "rights"
   readonly failure: StatementFailed
 }
 
@@ -108,6 +111,16 @@ const attempt = (session: Session, effect: Effect.Effect<unknown, StatementFaile
     Effect.tap(() => session.script("rollback to savepoint deliver_proof; release savepoint deliver_proof"))
   )
 
+/** Whether this session may act as the role of the runners. The platform grants that to the migrator. */
+export const mayActAsRuntime = (session: Session): Effect.Effect<boolean, StatementFailed> =>
+  session
+    .query<{ may: boolean }>(
+      "select coalesce((select pg_has_role(current_user, oid, 'SET') from pg_roles where rolname = 'runtime'), false) as may"
+    )
+    .pipe(Effect.map((rows) => rows[0]?.may === true))
+
+const brokenBy = (failure: StatementFailed, by: "prepare" | "probe") => (failure.code === "42501" ? "rights" : by)
+
 /**
  * Tries every demand inside of the open transaction, and leaves it as it was. Answers all that is broken, not the first.
  * Fails only when the moment does not let it be told (lock, cancelled, connection lost).
@@ -119,24 +132,31 @@ export const prove = (
   Effect.gen(function* () {
     // A migration may have set another path; statements are looked up as a runtime's connection does.
     yield* session.script(`set local search_path to ${searchPath}`)
+    const asRuntime = yield* mayActAsRuntime(session)
     const broken: Array<Broken> = []
     for (const demand of demands) {
+      // Undone by the savepoint, like everything else.
+      const act =
+        asRuntime && demand.needers.some(({ name }) => !gateStatements.has(name)) ? "set local role runtime; " : ""
       const unprepared = yield* attempt(
         session,
         session.query(`prepare deliver_proof as ${demand.text}`).pipe(
           Effect.zipRight(session.script("deallocate deliver_proof")),
           // Not by the extended protocol, which would want values. That it is one statement has just been shown.
-          Effect.zipRight(session.script(`explain (generic_plan, costs off) ${demand.text}`))
+          Effect.zipRight(session.script(`${act}explain (generic_plan, costs off) ${demand.text}`))
         )
       )
       if (unprepared !== undefined) {
-        broken.push({ demand, by: "prepare", failure: unprepared })
+        broken.push({ demand, by: brokenBy(unprepared, "prepare"), failure: unprepared })
         continue
       }
       if (demand.probe === undefined) continue
-      const unwritten = yield* attempt(session, session.query(demand.text, demand.probe))
+      const unwritten = yield* attempt(
+        session,
+        (act === "" ? Effect.void : session.script(act)).pipe(Effect.zipRight(session.query(demand.text, demand.probe)))
+      )
       if (unwritten !== undefined && !isAboutTheSample(unwritten.code)) {
-        broken.push({ demand, by: "probe", failure: unwritten })
+        broken.push({ demand, by: brokenBy(unwritten, "probe"), failure: unwritten })
       }
     }
     // A proof without commit goes on with the next migration in the same transaction.
@@ -169,15 +189,17 @@ export const findingOf = (broken: Broken, migration: string | undefined, self: s
       detail,
       why: "Its runners would fail at the first use of it.",
       fix:
-        migration === undefined
-          ? "If this is a rollback, a later migration took away what this release needs: deploy a newer release instead. Else a migration is missing from this release."
-          : "Correct the statement or the migration, and generate surface.json again."
+        by === "rights"
+          ? "Grant role runtime what the statement needs, in the migration that makes the table."
+          : migration === undefined
+            ? "If this is a rollback, a later migration took away what this release needs: deploy a newer release instead. Else a migration is missing from this release."
+            : "Correct the statement or the migration, and generate surface.json again."
     }
   }
   return {
-    rule: by === "prepare" ? "statement-broken" : "write-broken",
+    rule: by === "prepare" ? "statement-broken" : by === "probe" ? "write-broken" : "right-lost",
     severity: "hazard",
-    what: `${migration ?? "The schema"} would break statement ${names}, which release ${releases} still ${by === "prepare" ? "runs" : "writes with"}.`,
+    what: `${migration ?? "The schema"} would break statement ${names}, which release ${releases} still ${by === "probe" ? "writes with" : "runs"}.`,
     where: `migrations/${migration}.sql, statement ${names}`,
     detail,
     why: "Runners of that release live beside the new one during the rollout, and come back with a rollback: they would fail in the middle of executions.",
