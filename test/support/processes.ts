@@ -63,11 +63,6 @@ if (process.argv[2] === "hang") setInterval(() => {}, 1000)
 else process.exit(Number(process.argv[2]))
 `
 
-export interface TestCluster {
-  readonly folder: string
-  readonly events: ReadonlyArray<PodEvent>
-}
-
 /** A driver over two images, `app:good` (any tag but `missing`), state in a fresh folder. */
 export const testDriver = (options: Partial<ProcessDriverOptions> = {}) =>
   Effect.gen(function* () {

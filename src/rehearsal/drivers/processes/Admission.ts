@@ -87,6 +87,12 @@ type Report = (field: string, message: string) => void
 const checkProbe = (probe: Probe, container: Container, at: string, report: Report) => {
   const kinds = [probe.httpGet, probe.tcpSocket, probe.exec].filter((kind) => kind !== undefined)
   if (kinds.length !== 1) report(at, "A probe is exactly one of httpGet, tcpSocket and exec.")
+  if (!at.endsWith("readinessProbe") && (probe.successThreshold ?? 1) !== 1) {
+    report(
+      `${at}.successThreshold`,
+      "Only a readiness probe may ask for more than one success (the API server's rule)."
+    )
+  }
   const port = probe.httpGet?.port ?? probe.tcpSocket?.port
   if (typeof port === "string" && !container.ports?.some(({ name }) => name === port)) {
     report(at, `The container "${container.name}" has no port named "${port}", so the probe could never succeed.`)
@@ -153,10 +159,36 @@ const checkPod = (
       )
     }
   })
+  pod.initContainers?.forEach((container, index) => {
+    const useless = (["startupProbe", "readinessProbe", "livenessProbe", "lifecycle"] as const).find(
+      (field) => container[field] !== undefined
+    )
+    if (container.restartPolicy === undefined && useless !== undefined) {
+      report(
+        `${at}.spec.initContainers[${index}].${useless}`,
+        "May not be set on an init container that runs to its end (the API server's rule)."
+      )
+    }
+  })
+  if (restartPolicy === "Always" && pod.activeDeadlineSeconds !== undefined) {
+    report(`${at}.spec.activeDeadlineSeconds`, "A pod that is kept running can't have an end. Only a Job's pod may.")
+  }
   pod.volumes?.forEach((volume, index) => {
     const sources = Object.keys(volume).filter((key) => key !== "name")
     if (sources.length !== 1) report(`${at}.spec.volumes[${index}]`, "A volume has exactly one source.")
   })
+}
+
+/** So that a rollout with surge always finds addresses. */
+const MOST_REPLICAS = 90
+
+const checkReplicas = (replicas: number | undefined, report: Report) => {
+  if ((replicas ?? 1) > MOST_REPLICAS) {
+    report(
+      "spec.replicas",
+      `One machine and one piece of the loopback range hold at most ${MOST_REPLICAS} pods of a workload.`
+    )
+  }
 }
 
 const checkSelector = (workload: StatefulSet | Deployment, report: Report) => {
@@ -188,6 +220,7 @@ const checkImmutable = (raw: KubeObject, mutable: ReadonlyArray<string>, context
 
 const checkStatefulSet = (set: StatefulSet, raw: KubeObject, context: AdmissionContext, report: Report) => {
   checkSelector(set, report)
+  checkReplicas(set.spec.replicas, report)
   checkPod(set.spec.template, "spec.template", "Always", context, report)
   if (set.spec.updateStrategy?.type === "OnDelete") {
     report(
@@ -224,6 +257,7 @@ const isZero = (value: number | string | undefined) => value === 0 || value === 
 
 const checkDeployment = (deployment: Deployment, raw: KubeObject, context: AdmissionContext, report: Report) => {
   checkSelector(deployment, report)
+  checkReplicas(deployment.spec.replicas, report)
   checkPod(deployment.spec.template, "spec.template", "Always", context, report)
   const { type = "RollingUpdate", rollingUpdate } = deployment.spec.strategy ?? {}
   if (type === "Recreate" && rollingUpdate !== undefined) {

@@ -80,7 +80,10 @@ export const commandOf = (
     const declared = yield* environmentOf(container, pod, host.namespace, host.store, options.env).pipe(
       Effect.mapError((message) => new Waiting({ reason: "CreateContainerConfigError", message }))
     )
-    const mappings = mappingsOf(container, pod, host, volumes, root)
+    const mappings = yield* Effect.try({
+      try: () => mappingsOf(container, pod, host, volumes, root),
+      catch: () => new Waiting({ reason: "ImagePullBackOff", message: `the image's folder ${root} can't be read` })
+    })
     const mapped = Object.fromEntries(Object.entries(declared).map(([key, value]) => [key, mapPath(value, mappings)]))
     const home = join(podFolder(host, pod), "home")
     const temporary = mapPath("/tmp", mappings)

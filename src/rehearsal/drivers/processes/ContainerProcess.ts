@@ -109,11 +109,15 @@ const MAX_LOG_BYTES = 20_000_000
 export const logFile = (path: string): ((line: string) => void) => {
   let bytes = statSync(path, { throwIfNoEntry: false })?.size ?? 0
   return (line) => {
-    if (bytes > MAX_LOG_BYTES) {
-      renameSync(path, `${path}.1`)
-      bytes = 0
+    try {
+      if (bytes > MAX_LOG_BYTES) {
+        renameSync(path, `${path}.1`)
+        bytes = 0
+      }
+      appendFileSync(path, `${line}\n`)
+      bytes += line.length + 1
+    } catch {
+      // A full disk, or last words after the folder was removed: the lines in memory are all there is.
     }
-    appendFileSync(path, `${line}\n`)
-    bytes += line.length + 1
   }
 }

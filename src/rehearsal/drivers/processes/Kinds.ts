@@ -78,6 +78,7 @@ const JobSpec = Schema.Struct({
   activeDeadlineSeconds: optional(Positive),
   completions: optional(Schema.Literal(1)),
   parallelism: optional(Schema.Literal(1)),
+  suspend: optional(Schema.Literal(false)),
   ...withoutEffect("Job.spec")
 })
 export const Job = object("Job", "batch/v1", { spec: JobSpec })

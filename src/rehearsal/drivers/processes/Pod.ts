@@ -3,7 +3,7 @@
  *
  * The order of things and their names are the kubelet's. A pod runs as one fiber; `stop` is what deleting it does.
  */
-import { mkdirSync, rmSync } from "node:fs"
+import { rmSync } from "node:fs"
 import { join } from "node:path"
 import { Deferred, Effect, Either, Fiber, Schedule } from "effect"
 import { commandOf, type PodHost, podFolder, Waiting } from "./ContainerCommand.ts"
@@ -13,6 +13,9 @@ import { DEFAULT_GRACE_SECONDS } from "./PodSpec.ts"
 import * as Probing from "./Probing.ts"
 import * as Volumes from "./Volumes.ts"
 
+/** A pod that the driver itself could not run ends with this after a while. */
+const DRIVER_ERROR = 125
+const DEFECT_MS = 5000
 /** Kept in memory for each container, to explain a failure. */
 const LINES = 200
 /** How often a missing image, ConfigMap or Secret is looked for again. */
@@ -137,10 +140,11 @@ export const make = (record: PodRecord, host: PodHost, options: PodOptions): Run
     Effect.gen(function* () {
       const { startupProbe, livenessProbe, readinessProbe, name } = container.spec
       const probed = target(container)
-      const judged = (what: string) => {
+      const judged = (what: "startup" | "liveness") => {
         if (record.terminating) return Effect.never
+        const probe = what === "startup" ? startupProbe : livenessProbe
         say(container, `rehearsal: container ${name} failed its ${what} probe and is restarted`)
-        return stopContainer(container, process, grace() * 1000)
+        return stopContainer(container, process, (probe?.terminationGracePeriodSeconds ?? grace()) * 1000)
       }
       if (!(yield* Probing.awaitStarted(startupProbe, probed, host.fastStart))) return yield* judged("startup")
       container.started = true
@@ -165,8 +169,10 @@ export const make = (record: PodRecord, host: PodHost, options: PodOptions): Run
       processes.set(container, process)
       container.state = "running"
       container.pid = process.pid
+      const again =
+        container.restarts === 0 ? undefined : `container ${container.spec.name} ended with ${container.exitCode}`
       container.exitCode = undefined
-      host.event(record, container.restarts === 0 ? "started" : "restarted")
+      host.event(record, again === undefined ? "started" : "restarted", again)
       const watcher = yield* Effect.fork(container.kind === "init" ? Effect.never : watch(container, process))
       const exit = yield* process.exited
       yield* Fiber.interruptFork(watcher)
@@ -180,7 +186,7 @@ export const make = (record: PodRecord, host: PodHost, options: PodOptions): Run
       if (exit.startError !== undefined) {
         say(
           container,
-          `rehearsal: container ${container.spec.name} could not start: ${exit.startError} (${command.executable})`
+          `rehearsal: container ${container.spec.name} could not start: ${exit.startError} (${command.executable} in ${command.cwd})`
         )
       }
       updateReady()
@@ -287,8 +293,16 @@ export const make = (record: PodRecord, host: PodHost, options: PodOptions): Run
         Effect.as(143)
       )
     ).pipe(
+      // A mistake in the driver itself, or a full disk: shown, and slowly, since the owner makes the pod anew.
+      Effect.catchAllDefect((defect) =>
+        Effect.sync(() => wait("DriverError", defect instanceof Error ? defect.message : String(defect))).pipe(
+          Effect.zipRight(Effect.raceFirst(Effect.sleep(DEFECT_MS), Deferred.await(stopping))),
+          Effect.as(DRIVER_ERROR)
+        )
+      ),
       Effect.ensuring(
         Effect.sync(() => {
+          killAll()
           record.phase = record.containers.some(({ exitCode }) => exitCode !== 0) ? "Failed" : "Succeeded"
           record.ready = false
           host.event(record, "stopped")
@@ -307,7 +321,10 @@ export const make = (record: PodRecord, host: PodHost, options: PodOptions): Run
         return Effect.asVoid(Deferred.succeed(stopping, graceSeconds * 1000))
       }),
     syncVolumes: () => {
-      if (!record.terminating && record.phase === "Running") volumes.sync()
+      if (record.terminating || record.phase !== "Running") return
+      // What can't be written stays as it was, as the kubelet has it.
+      const synced = Either.try(() => volumes.sync())
+      if (Either.isLeft(synced)) host.event(record, "waiting", `volumes can't be brought up to date: ${synced.left}`)
     },
     kill: Effect.suspend(() => {
       killAll()
@@ -315,6 +332,3 @@ export const make = (record: PodRecord, host: PodHost, options: PodOptions): Run
     })
   }
 }
-
-/** Makes the folder that logs go to. */
-export const prepareFolder = (folder: string) => mkdirSync(join(folder, "logs"), { recursive: true })

@@ -119,7 +119,7 @@ const ProjectedSource = Schema.Struct({
   secret: optional(Schema.Struct({ name: Schema.String, items: optional(Items), optional: optional(Schema.Boolean) })),
   downwardAPI: optional(Schema.Struct({ items: FieldItems })),
   /** Without an audience: the driver's own API takes the token. A Google token comes from the metadata server. */
-  serviceAccountToken: optional(Schema.Struct({ path: Schema.String, expirationSeconds: optional(Positive) }))
+  serviceAccountToken: optional(Schema.Struct({ path: Schema.String, ...withoutEffect("ServiceAccountToken") }))
 })
 
 export const Volume = Schema.Struct({

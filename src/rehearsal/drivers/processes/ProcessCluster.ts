@@ -52,6 +52,12 @@ export interface CreatePod extends Workloads.NewPod {
   readonly onLine?: (container: string, line: string) => void
 }
 
+/** A mistake while looking must not stop the looking: the next change tries again. */
+const surviving = <A, R>(effect: Effect.Effect<A, never, R>) =>
+  Effect.catchAllDefect(effect, (defect) =>
+    Effect.logError("the process driver could not bring its pods up to date", defect)
+  )
+
 export const open = (input: ClusterInput): Effect.Effect<ProcessCluster, DriverFailed, Scope.Scope> =>
   Effect.gen(function* () {
     const { folder, options, target } = input
@@ -199,9 +205,7 @@ export const open = (input: ClusterInput): Effect.Effect<ProcessCluster, DriverF
       }
       for (const pod of create) {
         Either.match(createPod(pod), {
-          onLeft: () => {
-            // The rollout's deadline says so: the pods are missing.
-          },
+          onLeft: (message) => fork(Effect.logError(`${target}: ${pod.name} can't be made. ${message}`)),
           onRight: ({ done }) => fork(done)
         })
       }
@@ -212,7 +216,7 @@ export const open = (input: ClusterInput): Effect.Effect<ProcessCluster, DriverF
         if (record.ready && left > 0) setTimeout(() => work.unsafeOffer(undefined), left).unref()
       }
     })
-    yield* Queue.take(work).pipe(Effect.zipRight(reconcile), Effect.forever, Effect.forkScoped)
+    yield* Queue.take(work).pipe(Effect.zipRight(reconcile.pipe(surviving)), Effect.forever, Effect.forkScoped)
 
     const deletePod: Cluster["deletePod"] = (name, { gracePeriodSeconds }) =>
       Effect.suspend(() => {

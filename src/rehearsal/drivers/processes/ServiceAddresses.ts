@@ -1,6 +1,6 @@
 /** The addresses of ClusterIP Services: a proxy for each port, kept in step with the Service as applied. */
 import { Effect, ExecutionStrategy, Exit, Scope } from "effect"
-import { type DriverFailed, NotFound } from "../Driver.ts"
+import { DriverFailed, NotFound } from "../Driver.ts"
 import type { Addresses } from "./Addresses.ts"
 import type { Service } from "./Kinds.ts"
 import type { PodRecord } from "./PodRecord.ts"
@@ -68,6 +68,11 @@ export const make = (
             yield* Scope.close(scope, Exit.void)
           }
           const host = headless ? undefined : addresses.service(name)
+          if (!headless && host === undefined) {
+            return yield* new DriverFailed({
+              message: `Service/${name}: this cluster's 50 Service addresses are all taken.`
+            })
+          }
           for (const port of wanted) {
             if (host !== undefined && !known.has(port)) known.set(port, yield* openPort(name, host, port))
           }

@@ -68,9 +68,10 @@ const tables = {
   },
   "Job.spec": {
     backoffLimit: "the first failed pod fails the Job, as Skaffold has it",
-    ttlSecondsAfterFinished: "a Job's pod is gone when it ends; its log is kept",
-    manualSelector: "a Job's pod is found by name",
-    suspend: "a Job is run when the rollout asks for it"
+    ttlSecondsAfterFinished: "a Job's pod is gone when it ends; its log is kept"
+  },
+  ServiceAccountToken: {
+    expirationSeconds: "a token is good for as long as its pod lives"
   },
   "Service.spec": {
     internalTrafficPolicy: oneMachine,
