@@ -13,6 +13,7 @@ export interface GatewayOptions {
   readonly port: number
   readonly drainWindow: Duration.DurationInput
   readonly drainLimit: Duration.DurationInput
+  readonly idleLimit: Duration.DurationInput
   readonly identity: Identity.IdentityConfig
   readonly defaultModel: string
   readonly socketLimits?: SocketLimits
@@ -22,12 +23,13 @@ export interface GatewayOptions {
 export const serve = (options: GatewayOptions) =>
   Effect.gen(function* () {
     const sockets = yield* Sockets.Sockets
-    const handler = yield* Effect.flatMap(httpApp, NodeHttpServer.makeHandler)
+    const handler = yield* NodeHttpServer.makeHandler(yield* httpApp)
     return yield* Listener.serve({
       host: options.host,
       port: options.port,
       drainWindow: options.drainWindow,
       drainLimit: options.drainLimit,
+      idleLimit: options.idleLimit,
       handler,
       upgrade: sockets.upgrade,
       closeSockets: sockets.closeAll

@@ -185,6 +185,7 @@ export const testGateway = (
       port: 0,
       drainWindow: "50 millis",
       drainLimit: "5 seconds",
+      idleLimit: "200 millis",
       identity: { issuer: issuer.issuer, audience: AUDIENCE, jwksUrl: new URL(`${issuer.url}/jwks`) },
       defaultModel: "local",
       ...(options.socketLimits === undefined ? {} : { socketLimits: options.socketLimits })

@@ -1,0 +1,46 @@
+/** What a gateway is told by its environment. */
+import { Duration, type Either } from "effect"
+import { type Env, Reader, type RunnerSettings, readCluster, type SettingsRefused } from "../runtime/Settings.ts"
+import type { GatewayOptions } from "./Gateway.ts"
+
+export interface GatewaySettings
+  extends Pick<RunnerSettings, "name" | "shardsPerGroup" | "shardGroups" | "poolMax" | "logLevel" | "database"> {
+  readonly serve: GatewayOptions
+}
+
+/** A call may wait out a takeover: AgentClient's patience and a little more. With preStop and window inside the pod's 60 s. */
+const DRAIN_LIMIT = Duration.seconds(25)
+/** Clients with kept-alive connections send something more often than that, or nothing for a long time. */
+const IDLE_LIMIT_MS = 12_000
+
+/** Other schemes (`file:`, `data:`) would let a setting name its own keys. */
+const webUrl = (reader: Reader, name: string): URL => {
+  const fallback = new URL("http://unset.invalid/")
+  const value = reader.text(name)
+  if (value === "") return fallback
+  const url = URL.parse(value)
+  if (url !== null && (url.protocol === "https:" || url.protocol === "http:")) return url
+  reader.problems.push(`${name} is "${value}"; it must be an http(s) URL`)
+  return fallback
+}
+
+export const readGateway = (env: Env): Either.Either<GatewaySettings, SettingsRefused> => {
+  const reader = new Reader(env)
+  return reader.result({
+    name: reader.text("POD_NAME", "gateway"),
+    serve: {
+      host: reader.text("LISTEN_HOST", "0.0.0.0"),
+      port: reader.integer("HTTP_PORT", [1, 65_535], 8080),
+      drainWindow: Duration.millis(reader.integer("DRAIN_WINDOW_MS", [0, 20_000], 1_000)),
+      drainLimit: DRAIN_LIMIT,
+      idleLimit: Duration.millis(reader.integer("DRAIN_IDLE_MS", [0, 30_000], IDLE_LIMIT_MS)),
+      defaultModel: reader.text("DEFAULT_MODEL", "local"),
+      identity: {
+        issuer: reader.text("IDENTITY_ISSUER"),
+        audience: reader.text("IDENTITY_AUDIENCE"),
+        jwksUrl: webUrl(reader, "IDENTITY_JWKS_URL")
+      }
+    },
+    ...readCluster(reader)
+  })
+}

@@ -1,0 +1,130 @@
+/** `testCluster` with what surrounds it: gateways, an issuer, and the small piece of the Kubernetes API that smoke uses. */
+import { createServer, type RequestListener } from "node:http"
+import { connect, createServer as createTcpServer } from "node:net"
+import { Effect, Scope } from "effect"
+import * as DevIssuer from "../../src/domain/DevIssuer.ts"
+import { type TestCluster, testCluster } from "./cluster.ts"
+import { testImage } from "./image.ts"
+import { databaseSecret, startPod, type TestPod } from "./pods.ts"
+
+export const AUDIENCE = "https://agent-gateway.test"
+export const SMOKE_TENANT = "smoke"
+
+export interface Stack extends Omit<TestCluster, "runner"> {
+  readonly issuer: DevIssuer.DevIssuer
+  readonly token: string
+  /** Starts a runner and waits until it is ready. */
+  readonly runner: (ordinal: number) => Effect.Effect<TestPod, unknown, Scope.Scope>
+  /** Starts a gateway and waits until it is ready. */
+  readonly gateway: (ordinal: number) => Effect.Effect<TestPod & { readonly url: string }, unknown, Scope.Scope>
+  /** A Service in front of gateways: passes each connection to one of `endpoints` (their addresses) in turn. */
+  readonly service: Effect.Effect<{ readonly url: string; readonly endpoints: Set<string> }, never, Scope.Scope>
+  /** Ends a runner with SIGKILL and starts it again under its name. */
+  readonly kill: (name: string) => Effect.Effect<void, unknown>
+  /** What `smoke/` needs to find everything. */
+  readonly smokeEnv: (gatewayUrl: string) => Readonly<Record<string, string>>
+}
+
+const serveHttp = (host: string, port: number, handler: RequestListener) =>
+  Effect.acquireRelease(
+    Effect.async<ReturnType<typeof createServer>>((resume) => {
+      const server = createServer(handler)
+      server.listen(port, host, () => resume(Effect.succeed(server)))
+    }),
+    (server) =>
+      Effect.sync(() => {
+        server.closeAllConnections()
+        server.close()
+      })
+  )
+
+export const stack: Effect.Effect<Stack, never, Scope.Scope> = Effect.gen(function* () {
+  const scope = yield* Effect.scope
+  const [cluster, image] = yield* Effect.all([testCluster, testImage({ entries: ["gateway"] })], { concurrency: 2 })
+  const { subnet, database } = cluster
+  const secret = yield* databaseSecret(database.urlOf("runtime"))
+  const issuer = yield* DevIssuer.make({
+    issuer: `http://${subnet.address(3)}:8080`,
+    subject: { tenant: SMOKE_TENANT, subject: "smoke", email: "smoke@agents.test" }
+  })
+  yield* serveHttp(subnet.address(3), 8080, issuer.handler)
+
+  const runners = new Map<string, TestPod>()
+  const runner = (ordinal: number) =>
+    Effect.gen(function* () {
+      const started = yield* cluster.runner(ordinal)
+      runners.set(started.name, started)
+      yield* started.ready
+      return started
+    })
+  // As a StatefulSet would: a deleted pod comes back under its name.
+  const kill = (name: string) =>
+    Effect.gen(function* () {
+      const pod = runners.get(name)
+      if (pod === undefined) return yield* Effect.fail(`there is no pod ${name}`)
+      yield* pod.signal("SIGKILL")
+      yield* pod.exit
+      yield* runner(Number(name.split("-").at(-1)))
+    }).pipe(Scope.extend(scope))
+  yield* serveHttp(subnet.address(4), 8080, (request, response) => {
+    const name = /^\/api\/v1\/namespaces\/agents\/pods\/([^/?]+)/.exec(request.url ?? "")?.[1] ?? ""
+    const known = request.method === "DELETE" && runners.has(name)
+    if (known) Effect.runFork(Effect.ignore(kill(name)))
+    response.writeHead(known ? 200 : 404, { "content-type": "application/json" }).end("{}")
+  })
+
+  return {
+    ...cluster,
+    issuer,
+    token: yield* issuer.issue({ audience: AUDIENCE }),
+    runner,
+    kill,
+    service: Effect.gen(function* () {
+      const endpoints = new Set<string>()
+      let turn = 0
+      const server = createTcpServer((inbound) => {
+        const all = [...endpoints]
+        const outbound = connect(8080, all[turn++ % all.length])
+        for (const [one, other] of [
+          [inbound, outbound],
+          [outbound, inbound]
+        ] as const) {
+          one.pipe(other)
+          one.on("error", () => other.destroy())
+          one.on("close", () => other.destroy())
+        }
+      })
+      yield* Effect.acquireRelease(
+        Effect.async<void>((resume) => {
+          server.listen(8080, subnet.address(5), () => resume(Effect.void))
+        }),
+        () => Effect.sync(() => server.close())
+      )
+      return { url: `http://${subnet.address(5)}:8080`, endpoints }
+    }),
+    gateway: (ordinal) =>
+      Effect.gen(function* () {
+        const pod = yield* startPod({
+          image,
+          program: "gateway",
+          name: `agent-gateway-${ordinal}`,
+          address: subnet.address(100 + ordinal),
+          env: {
+            DATABASE_SECRET_DIR: secret,
+            IDENTITY_ISSUER: issuer.issuer,
+            IDENTITY_AUDIENCE: AUDIENCE,
+            IDENTITY_JWKS_URL: `${issuer.issuer}/jwks`,
+            DRAIN_WINDOW_MS: "300"
+          }
+        })
+        yield* pod.ready
+        return { ...pod, url: `http://${pod.address}:8080` }
+      }),
+    smokeEnv: (gatewayUrl) => ({
+      GATEWAY_URL: gatewayUrl,
+      IDENTITY_AUDIENCE: AUDIENCE,
+      GCE_METADATA_HOST: `${subnet.address(3)}:8080`,
+      KUBERNETES_API_URL: `http://${subnet.address(4)}:8080`
+    })
+  }
+})
