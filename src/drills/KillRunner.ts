@@ -5,7 +5,7 @@ import type { PodInstance } from "./KubernetesApi.ts"
 
 const RUNS = 6
 /** Long enough that the kill comes in the middle, short against the recovery. */
-const MESSAGE = "slow:2000 tell me what a runner does when its neighbour dies"
+const MESSAGE = "tokens:40 slow:100 tell me what a runner does when its neighbour dies"
 const RECOVERY_LIMIT_MS = 30_000
 
 const HYPOTHESIS = `${RUNS} accepted runs all end within ${RECOVERY_LIMIT_MS / 1000} s of their runner's death, each event once`

@@ -36,7 +36,7 @@ export const start = (options: {
     let output = ""
     const child = yield* Effect.acquireRelease(
       Effect.sync(() => {
-        const process_ = spawn(options.k6, ["run", "--quiet", "--no-usage-report", options.script], {
+        const process_ = spawn(options.k6, ["run", "--quiet", "--no-usage-report", "--address", "", options.script], {
           stdio: ["ignore", "pipe", "pipe"],
           // A group of its own: Ctrl-C reaches us, and we end it.
           detached: true,

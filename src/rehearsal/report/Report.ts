@@ -1,7 +1,7 @@
 /** What a rehearsal showed: one record, kept as JSON and printed as a table. */
 import { Schema } from "effect"
 
-export class Step extends Schema.Class<Step>("Step")({
+export const Step = Schema.Struct({
   /** `r-1a2b3c4d to prod, one-replica`. */
   name: Schema.String,
   target: Schema.String,
@@ -11,7 +11,8 @@ export class Step extends Schema.Class<Step>("Step")({
   outcome: Schema.Literal("succeeded", "refused", "failed"),
   /** Whether this is the outcome that the rehearsal is there to show. */
   expected: Schema.Boolean
-}) {}
+})
+export type Step = typeof Step.Type
 
 export class Report extends Schema.Class<Report>("Report")({
   /** Requests on `prod` that failed while releases walked through it, by the load's own count. */
