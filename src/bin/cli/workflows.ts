@@ -11,10 +11,11 @@ import * as Gate from "../../gates/workflows/Gate.ts"
 import * as OtherReleases from "../../gates/workflows/OtherReleases.ts"
 import * as PostgresOpenWork from "../../gates/workflows/PostgresOpenWork.ts"
 import { Reader, readSharding } from "../../runtime/Settings.ts"
-import { FILE } from "../../surface/file.ts"
+import { driftOf, FILE } from "../../surface/file.ts"
 import * as Surface from "../../surface/Surface.ts"
 import { text } from "./databaseFlags.ts"
 import { outcomeOf, told, withDatabase } from "./gateSupport.ts"
+import { currentSurface } from "./surfaceSource.ts"
 import { type Arguments, CliError, type Outcome } from "./Verb.ts"
 
 const readOwn = (root: string) =>
@@ -36,6 +37,24 @@ const readOwn = (root: string) =>
         })
     )
   )
+
+/** What is recorded of a release, and compared by every later gate, must be what its code does. */
+const driftFindings = (own: Surface.Surface): Effect.Effect<ReadonlyArray<Evidence.Finding>> =>
+  Effect.map(currentSurface, (surface) => {
+    const changed = driftOf(Surface.toJson(own), surface)
+    if (changed.length === 0) return []
+    return [
+      {
+        rule: "surface-drift",
+        severity: "hazard",
+        what: `${FILE} of this image is not what its code says.`,
+        where: `${FILE}, in ${changed.length} place(s)`,
+        why: "The file is recorded as what this release promises; the gates of every later release would compare with something else than what ran.",
+        fix: 'Run "deliver surface", read the change, commit it, and build the image again.',
+        detail: changed.slice(0, 5).join("\n")
+      }
+    ]
+  })
 
 /** The overlay may set other shards than the code's defaults: what the runners will really have is judged. */
 const sharding = (surface: Surface.Surface) => {
@@ -74,6 +93,7 @@ export const runWorkflows = (args: Arguments): Effect.Effect<Outcome, CliError> 
     const release = (yield* text(args, "release")) ?? (yield* told(Image.release(root)))
     const own = yield* readOwn(root)
     const surface = { ...own, sharding: yield* sharding(own) }
+    const drift = yield* driftFindings(own)
 
     const work = Effect.gen(function* () {
       const others = yield* OtherReleases.read(release)
@@ -91,7 +111,7 @@ export const runWorkflows = (args: Arguments): Effect.Effect<Outcome, CliError> 
           release,
           summary: summary(result.checks),
           checks: [...result.checks, { name: "evidence", result: kept }],
-          findings: result.findings,
+          findings: [...drift, ...result.findings],
           startedAt
         })
       if (others === undefined) return yield* evidence("not kept: this database has no table for it yet")
