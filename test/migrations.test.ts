@@ -6,8 +6,8 @@ import { join, resolve } from "node:path"
 import { expect, it } from "@effect/vitest"
 import { Effect, Schedule } from "effect"
 import { afterAll, beforeAll } from "vitest"
-import { type TestDatabase, testDatabase } from "./support/database.ts"
-import { withRoles } from "./support/roles.ts"
+import type { TestDatabase } from "./support/database.ts"
+import { platformDatabase } from "./support/migrated-database.ts"
 
 const repository = resolve(import.meta.dirname, "..")
 const folder = mkdtempSync(join(tmpdir(), "migrations-image-"))
@@ -75,8 +75,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 it.scopedLive("walks this commit's migrations through a database's life", () =>
   Effect.gen(function* () {
-    const database = yield* testDatabase
-    yield* withRoles(database)
+    const database = yield* platformDatabase
     const migrator = secret(database, "migrator")
 
     const early = yield* deliver("release list", migrator)
@@ -150,8 +149,7 @@ it.scopedLive("walks this commit's migrations through a database's life", () =>
 
 it.scopedLive("leaves nothing half done when its process is killed in a migration", () =>
   Effect.gen(function* () {
-    const database = yield* testDatabase
-    yield* withRoles(database)
+    const database = yield* platformDatabase
     const migrator = secret(database, "migrator")
     expect((yield* deliver("migrate up", migrator)).code).toBe(0)
     const slow = "-- phase: expand\n-- Up Migration\ncreate table agents.half (id bigint);\nselect pg_sleep(60);\n"
@@ -179,8 +177,7 @@ it.scopedLive("leaves nothing half done when its process is killed in a migratio
 
 it.scopedLive("says what is missing, and ends with the code for it", () =>
   Effect.gen(function* () {
-    const database = yield* testDatabase
-    yield* withRoles(database)
+    const database = yield* platformDatabase
     const migrator = secret(database, "migrator")
     const expectEnd = (ended: Ended, code: number, words: string) => {
       expect(ended.stderr).toContain(words)

@@ -55,6 +55,8 @@ export const make = (server: PostgresServer): Effect.Effect<Platform, ToolFailed
     yield* Effect.tryPromise({
       try: async () => {
         for (const role of ROLES) await admin.query(`create role ${role} login password '${passwords[role]}'`)
+        // Lets the migration gate try every statement with the rights of the runners.
+        await admin.query("grant runtime to migrator")
       },
       catch: sqlFailed("Making the database roles failed")
     })

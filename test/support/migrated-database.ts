@@ -28,6 +28,8 @@ const makeRoles = Effect.promise(async () => {
       if (rowCount === 0) await admin.query(`create role ${role} login password '${role}'`)
     }
     await admin.query("grant pg_signal_backend to drill")
+    // Lets the migration gate try statements with the rights of the runners.
+    await admin.query("grant runtime to migrator")
   } finally {
     await admin.end()
   }

@@ -5,8 +5,8 @@ import { SqlClient } from "@effect/sql"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Fiber, Layer, Schedule, type Scope } from "effect"
 import pg from "pg"
-import { type TestDatabase, testDatabase } from "../../../test/support/database.ts"
-import { withRoles } from "../../../test/support/roles.ts"
+import type { TestDatabase } from "../../../test/support/database.ts"
+import { platformDatabase } from "../../../test/support/migrated-database.ts"
 import { fromUrl, layer } from "../Database.ts"
 import { type Evidence, toText } from "../Evidence.ts"
 import * as Releases from "../Releases.ts"
@@ -78,11 +78,10 @@ interface World {
 }
 
 const world: Effect.Effect<World, never, Scope.Scope> = Effect.gen(function* () {
-  const database = yield* testDatabase
-  const { urlOf } = yield* withRoles(database)
+  const database = yield* platformDatabase
   const folder = mkdtempSync(join(tmpdir(), "migrations-"))
   yield* Effect.addFinalizer(() => Effect.sync(() => rmSync(folder, { recursive: true, force: true })))
-  const connected = layer(yield* Effect.orDie(fromUrl(urlOf("migrator")))).pipe(Layer.orDie)
+  const connected = layer(yield* Effect.orDie(fromUrl(database.urlOf("migrator")))).pipe(Layer.orDie)
   const squawk = yield* Effect.orDie(binary(repository))
   let count = 0
   const run: World["run"] = ({ release, files, statements }, options) =>
