@@ -70,6 +70,10 @@ surface-check: setup ## Fail when surface.json is not what the code says
 manifests: setup ## Render the overlays and check them against the manifest rules
 	@$(DELIVER) gate manifests
 
+.PHONY: pin-images
+pin-images: setup ## Write today's digests of the base images into the Dockerfiles (asks their registries)
+	@node tools/pin-images.ts
+
 .PHONY: build
 build: setup ## Build what the image holds, into dist/
 	@node tools/build.ts --out dist

@@ -38,6 +38,8 @@ export const databaseRoles = ["migrator", "runtime", "reader", "drill"] as const
 export type DatabaseRole = (typeof databaseRoles)[number]
 export const databaseSecret = (role: DatabaseRole): string => `agent-database-${role}`
 
+export const releaseBucket = `${deliveryProject}-releases`
+
 export const namespace = "agents"
 export const platformConfigMap = "agent-platform"
 /** For whom callers ask a token: hooks, smoke and drills sign in to the gateway as Google accounts do. */
