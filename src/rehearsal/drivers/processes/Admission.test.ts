@@ -133,6 +133,27 @@ const cases: ReadonlyArray<readonly [what: string, object: KubeObject, field: st
     }),
     "roleRef.kind",
     "Role"
+  ],
+  ["more pods than there are addresses", statefulSet({ replicas: 200 }), "spec.replicas", "at most 90"],
+  [
+    "an end for a pod that is kept running",
+    set({ pod: { activeDeadlineSeconds: 5 } }),
+    `${pod}.activeDeadlineSeconds`,
+    "Only a Job"
+  ],
+  [
+    "a hook of an init container that ends",
+    set({
+      pod: { initContainers: [container({}, { name: "init", lifecycle: { preStop: { sleep: { seconds: 1 } } } })] }
+    }),
+    `${pod}.initContainers[0].startupProbe`,
+    "API server's rule"
+  ],
+  [
+    "a liveness probe that asks for two successes",
+    withContainer({ livenessProbe: { tcpSocket: { port: 8080 }, successThreshold: 2 } }),
+    `${first}.livenessProbe.successThreshold`,
+    "Only a readiness probe"
   ]
 ]
 

@@ -2,7 +2,6 @@
 import { createHash } from "node:crypto"
 import { mkdirSync } from "node:fs"
 import { delimiter, dirname, isAbsolute, join } from "node:path"
-import { fileURLToPath } from "node:url"
 import { Data, Effect } from "effect"
 import { imageMappings, type Mapping, mapArgument, mapPath } from "./ContainerPaths.ts"
 import type { Command } from "./ContainerProcess.ts"
@@ -51,7 +50,8 @@ export const podFolder = (host: PodHost, pod: PodRecord): string => join(host.fo
 export const TOKEN_FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount"
 export const tokenFolder = (host: PodHost, pod: PodRecord): string => join(podFolder(host, pod), "serviceaccount")
 
-const preload = fileURLToPath(new URL("podnet.mjs", import.meta.url))
+/** As a URL, whatever characters its path has. */
+const preload = new URL("podnet.mjs", import.meta.url).href
 
 const mappingsOf = (container: Container, pod: PodRecord, host: PodHost, volumes: Volumes, root: string) => [
   ...imageMappings(root),
@@ -106,7 +106,7 @@ export const commandOf = (
         ...host.platform(pod),
         NODE_COMPILE_CACHE: cache,
         ...mapped,
-        NODE_OPTIONS: `${mapped["NODE_OPTIONS"] ?? ""} --import=${JSON.stringify(preload)}`.trim(),
+        NODE_OPTIONS: `${mapped["NODE_OPTIONS"] ?? ""} --import=${preload}`.trim(),
         PODNET_ADDRESS: pod.address,
         PODNET_HOSTS: host.names.hosts
       }

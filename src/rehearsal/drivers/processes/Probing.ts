@@ -64,20 +64,28 @@ const tcpSocket = (port: number | string, { address, container }: Target): Effec
     return Effect.sync(() => socket.destroy())
   })
 
-/** Asks once. A probe that takes longer than its timeout failed. */
+/** A timer this late means that the rehearsal itself stood still, and says nothing about the container. */
+const STALL_MS = 250
+
+/** Asks once. A probe that takes longer than its timeout failed, unless it was the asker who slept: then it asks again. */
 export const ask = (probe: Probe, target: Target): Effect.Effect<boolean> => {
   const once = probe.httpGet
     ? httpGet(probe.httpGet, target)
     : probe.tcpSocket
       ? tcpSocket(probe.tcpSocket.port, target)
       : target.exec(probe.exec?.command ?? [])
-  return once.pipe(
-    Effect.timeoutTo({
-      duration: (probe.timeoutSeconds ?? TIMEOUT) * 1000,
-      onSuccess: (passed) => passed,
-      onTimeout: () => false
-    })
-  )
+  const timeoutMs = (probe.timeoutSeconds ?? TIMEOUT) * 1000
+  return Effect.suspend(() => {
+    const begun = Date.now()
+    return once.pipe(
+      Effect.timeoutTo({
+        duration: timeoutMs,
+        onSuccess: (passed) => Effect.succeed(passed),
+        onTimeout: () => (Date.now() - begun > timeoutMs + STALL_MS ? ask(probe, target) : Effect.succeed(false))
+      }),
+      Effect.flatten
+    )
+  })
 }
 
 /** Runs a preStop hook to its end. A failing one changes nothing, as in Kubernetes. */

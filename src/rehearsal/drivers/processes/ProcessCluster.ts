@@ -140,7 +140,11 @@ export const open = (input: ClusterInput): Effect.Effect<ProcessCluster, DriverF
         record.template.spec.automountServiceAccountToken ??
         store.get("ServiceAccount", record.serviceAccount)?.object.automountServiceAccountToken ??
         true
-      if (mounted) writeFileSync(join(path, "token"), token, { mode: 0o600 })
+      if (mounted) {
+        writeFileSync(join(path, "token"), token, { mode: 0o600 })
+        // The API speaks plain HTTP here, so there is no authority to trust; programs that open the file still start.
+        writeFileSync(join(path, "ca.crt"), "")
+      }
       writeFileSync(join(path, "namespace"), namespace)
     }
 

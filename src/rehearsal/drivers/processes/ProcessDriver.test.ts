@@ -107,3 +107,50 @@ it.scopedLive("runs a Job to its end and reports failure and timeout as outcomes
     expect(Either.isLeft(missing) && missing.left.message).toContain("ImagePullBackOff")
   })
 )
+
+it.scopedLive(
+  "replaces no pod when only the workload's own labels change, and makes a lost pod with the old release",
+  () =>
+    Effect.gen(function* () {
+      const { driver } = yield* testDriver()
+      const cluster = yield* driver.open("prod")
+      const first = statefulSet({ env: { VERSION: "v1" }, replicas: 2 })
+      yield* cluster.apply([first])
+      yield* cluster.awaitRollout([first], DEADLINE)
+      const pids = Effect.map(cluster.pods, (pods) => new Map(pods.map(({ name, pid }) => [name, pid])))
+      const before = yield* pids
+      const labelled = { ...first, metadata: { ...first.metadata, labels: { "skaffold.dev/run-id": "1" } } }
+      yield* cluster.apply([labelled])
+      yield* cluster.awaitRollout([labelled], DEADLINE)
+      expect(yield* pids).toEqual(before)
+
+      const one = [statefulSet({ env: { VERSION: "v2" }, replicas: 2, partition: 1 })]
+      yield* cluster.apply(one)
+      yield* cluster.awaitRollout(one, DEADLINE)
+      yield* cluster.deletePod("runtime-0", { gracePeriodSeconds: 0 })
+      yield* eventually(
+        cluster.pods,
+        (pods) => pods.some(({ name, pid, ready }) => name === "runtime-0" && ready && pid !== before.get(name)),
+        "runtime-0 again"
+      )
+      expect(yield* versions(cluster)).toEqual({ "runtime-0": "v1", "runtime-1": "v2" })
+    })
+)
+
+it.scopedLive("updates in order with OrderedReady, one pod at a time", () =>
+  Effect.gen(function* () {
+    const { driver, events } = yield* testDriver()
+    const cluster = yield* driver.open("dev")
+    const set = (version: string) => [
+      statefulSet({ env: { VERSION: version }, spec: { podManagementPolicy: "OrderedReady" } })
+    ]
+    yield* cluster.apply(set("v1"))
+    yield* cluster.awaitRollout(set("v1"), DEADLINE)
+    yield* cluster.apply(set("v2"))
+    yield* cluster.awaitRollout(set("v2"), DEADLINE)
+    const order = events.filter(({ type }) => type === "started" || type === "ready")
+    expect(order.map(({ pod, type }) => `${pod.slice(-1)} ${type}`)).toEqual(
+      [0, 1, 2, 2, 1, 0].flatMap((ordinal) => [`${ordinal} started`, `${ordinal} ready`])
+    )
+  })
+)

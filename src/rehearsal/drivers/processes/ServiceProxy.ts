@@ -12,7 +12,8 @@ export interface Endpoint {
   readonly port: number
 }
 
-const CONNECT_TIMEOUT_MS = 2000
+/** Loopback connects or refuses at once. This long only when an endpoint's queue is full, or this event loop stood still. */
+const CONNECT_TIMEOUT_MS = 10_000
 
 const join = (client: Socket, server: Socket) => {
   client.pipe(server)
