@@ -8,7 +8,7 @@
 import { ClusterSchema } from "@effect/cluster"
 import { Activity, DurableClock, DurableDeferred, Workflow } from "@effect/workflow"
 import { WorkflowEngine, WorkflowInstance } from "@effect/workflow/WorkflowEngine"
-import { Context, type Duration, Effect, type Layer, Record, type Schema, type Scope } from "effect"
+import { Context, type Duration, Effect, Fiber, type Layer, Record, type Schema, type Scope } from "effect"
 import { Handover } from "./Handover.ts"
 
 type AnySchema = Schema.Schema.AnyNoContext
@@ -141,23 +141,37 @@ export const declare = <
   }) as unknown as Workflow.Workflow<Name, Payload, Success, Error>
 
   const stepsOf = (context: Context.Context<WorkflowEngine | WorkflowInstance>, executionId: string) => {
-    const handOver = Handover.pipe(
-      Effect.flatMap((handover) => handover.leaving(workflow, executionId)),
-      Effect.flatMap((leaving) => (leaving ? Effect.delay(Effect.interrupt, HANDOVER_PAUSE) : Effect.void)),
-      Effect.provide(context)
+    const leaving = Handover.pipe(Effect.flatMap((handover) => handover.leaving(workflow, executionId)))
+    const handOver = Effect.flatMap(leaving, (yes) =>
+      yes ? Effect.delay(Effect.interrupt, HANDOVER_PAUSE) : Effect.void
     )
     const activity =
       (declared: ActivityDeclaration) =>
       (...args: [Effect.Effect<unknown, unknown>] | [string, Effect.Effect<unknown, unknown>]) => {
         const [key, body] = args.length === 1 ? [undefined, args[0]] : args
-        const made = Activity.make({
-          name: activityName(declared, key),
-          success: declared.success,
-          error: declared.error,
-          execute: body
+        const attempt = Effect.suspend(() => {
+          let begun = false
+          const made = Activity.make({
+            name: activityName(declared, key),
+            success: declared.success,
+            error: declared.error,
+            execute: Effect.suspend(() => {
+              begun = true
+              return body
+            })
+          })
+          const handOverUnlessBegun: Effect.Effect<never> = Effect.suspend(() =>
+            begun ? Effect.never : Effect.andThen(handOver, Effect.delay(handOverUnlessBegun, HANDOVER_PAUSE))
+          )
+          // A shard that is assigned elsewhere but not given up yet: the cluster has sent this activity to the next owner,
+          // who can't take it before this execution ends. So the wait for it is left. It is left and not interrupted, since
+          // an interruption would be recorded as one of the activity.
+          return handOver.pipe(
+            Effect.andThen(Effect.forkDaemon(made)),
+            Effect.flatMap((waiting) => Effect.raceFirst(Fiber.join(waiting), handOverUnlessBegun))
+          )
         })
-        return handOver.pipe(
-          Effect.andThen(made),
+        return attempt.pipe(
           Activity.retry({ times: declared.retries ?? RETRIES, while: isRetryable }),
           Effect.provide(context)
         )

@@ -32,11 +32,11 @@ const timings = {
   entityReplyPollInterval: Duration.millis(200),
   sendRetryInterval: Duration.millis(100),
   /**
-   * How long a runner that gives a shard away lets begun activities go on. Workflows do not make it wait: between two steps
-   * they hand over (`agent/Handover.ts`). So it can be long, and is what a pod's grace period leaves: 60 s less 10 s of
-   * preStop and some for closing down. It bounds how long a rebalance may hold back a shard with a slow activity on it.
+   * How long a runner that gives a shard away lets begun steps go on, before it cuts them and they begin again elsewhere.
+   * Workflows do not make it wait: between two steps they hand over (`agent/Handover.ts`). Meanwhile the calls to the other
+   * sessions of that shard wait as well, so it must stay below the patience of `AgentClient`, 20 s.
    */
-  entityTerminationTimeout: Duration.seconds(35),
+  entityTerminationTimeout: Duration.seconds(15),
   /**
    * A message for a type that this runner does not know is answered with a permanent failure after this time. Which release
    * may start what is decided before (`agents.runners`, the workflow gate); a day leaves time to notice that it went wrong.
