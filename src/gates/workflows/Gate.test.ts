@@ -229,6 +229,30 @@ describe("the workflow gate, on executions that the engine left open", () => {
     })
   )
 
+  it.scopedLive("answers, asked with an older image, whether that one may come back", () =>
+    Effect.gen(function* () {
+      const { database } = yield* started
+      const newer = [yield* old([unchanged], { release: "newer" })]
+      const { clocks: _, ...withoutClock } = orderOptions
+      const older = {
+        "read it all": [
+          edited({ success: Schema.Struct({ total: Schema.Number, tax: Schema.optional(Schema.Number) }) })
+        ],
+        "lack a step that the newer one added": [
+          edited({ activities: { plan: activities.plan, complete: activities.complete } })
+        ],
+        "lack a clock that the newer one sleeps on": [declare(withoutClock as unknown as Options)],
+        "lack the workflow": []
+      }
+      const verdicts = yield* Effect.forEach(Object.values(older), (declarations) =>
+        Effect.map(ask(database, { declarations, others: newer }), ({ findings }) =>
+          findings.filter(({ severity }) => severity !== "note").map(({ rule, severity }) => `${severity} ${rule}`)
+        )
+      )
+      expect(verdicts).toEqual([[], ["undecided activity-gone"], ["hazard clock-gone"], ["hazard workflow-gone"]])
+    })
+  )
+
   it.scopedLive("refuses a deferred that an open execution may wait for, which only a surface can tell", () =>
     Effect.gen(function* () {
       const database = yield* testDatabase

@@ -237,8 +237,8 @@ const checksOf = (input: Input, seen: Seen, exists: boolean): ReadonlyArray<Chec
           ? "none"
           : `${total} (${states.join(", ")})${workflows === "" ? "" : `: ${workflows}`}`
     },
-    ...executionRules.map(({ looksAt }) => ({ name: looksAt, result: `in ${count(alive, "execution")}` })),
-    { name: "calls waiting", result: String(seen.calls) },
+    ...executionRules.map(({ name, how }) => ({ name, result: `${how}, in ${count(alive, "execution")}` })),
+    ...callRules.map(({ name, how }) => ({ name, result: `${how}, in ${count(seen.calls, "waiting call")}` })),
     {
       name: "other releases",
       result:

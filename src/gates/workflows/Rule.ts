@@ -33,13 +33,15 @@ export interface Problem {
 type Judge<A> = (work: A, candidate: Candidate) => Effect.Effect<ReadonlyArray<Problem>>
 
 export interface ExecutionRule {
-  /** What it looks at, for the evidence. */
-  readonly looksAt: string
+  /** What it looks at, and how: for the evidence. */
+  readonly name: string
+  readonly how: string
   readonly judge: Judge<Execution>
 }
 
 export interface CallRule {
-  readonly looksAt: string
+  readonly name: string
+  readonly how: string
   readonly judge: Judge<OpenCall>
 }
 

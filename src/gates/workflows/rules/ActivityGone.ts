@@ -12,7 +12,8 @@ export const findActivity = (declaration: AnyDeclaration, durableName: string) =
 
 /** An activity that an open execution has begun or finished, and that this release does not declare. */
 export const activityGone: ExecutionRule = {
-  looksAt: "activities begun",
+  name: "activities",
+  how: "names of begun ones declared",
   judge: ({ workflow, activities }, { declarations, newActivities }) => {
     const declaration = declarations.get(workflow)
     if (declaration === undefined) return fine

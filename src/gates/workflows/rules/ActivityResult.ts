@@ -4,7 +4,8 @@ import { findActivity } from "./ActivityGone.ts"
 
 /** A recorded result of an activity that does not decode with this release's schemas. */
 export const activityResult: ExecutionRule = {
-  looksAt: "activity results decoded",
+  name: "activity results",
+  how: "decoded",
   judge: ({ workflow, activities }, { declarations }) => {
     const declaration = declarations.get(workflow)
     if (declaration === undefined) return fine

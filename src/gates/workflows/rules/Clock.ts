@@ -4,7 +4,8 @@ import { clockGone } from "./Deferred.ts"
 
 /** A clock that runs for an open execution, under a name this release does not declare. */
 export const clock: ExecutionRule = {
-  looksAt: "clocks running",
+  name: "clocks",
+  how: "running ones declared",
   judge: ({ workflow, clocks }, { declarations }) => {
     const declaration = declarations.get(workflow)
     if (declaration === undefined) return fine

@@ -8,7 +8,8 @@ const ofTheLibrary = (name: string) => name === INTERRUPT || /^(raceAll|DurableQ
 
 /** An answer that is recorded for an open execution, under a name this release does not declare, or that it can't read. */
 export const deferred: ExecutionRule = {
-  looksAt: "answers (deferreds) decoded",
+  name: "answers",
+  how: "deferreds declared, exits decoded",
   judge: ({ workflow, deferreds }, { declarations }) => {
     const declaration = declarations.get(workflow)
     if (declaration === undefined) return fine

@@ -3,7 +3,8 @@ import { type CallRule, decodes, type Problem } from "../Rule.ts"
 
 /** A call of an entity that waits in the database: its entity and RPC must be there, and its payload decode. */
 export const entityCall: CallRule = {
-  looksAt: "calls of entities waiting",
+  name: "entity calls",
+  how: "declared, payloads decoded",
   judge: ({ entityType, tag, payload }, { entities }) => {
     const subject = `${entityType}.${tag}`
     const rpc = entities.get(entityType)?.protocol.requests.get(tag)

@@ -4,7 +4,8 @@ import { decodes, type ExecutionRule, fine, type Problem } from "../Rule.ts"
 
 /** The payload an open execution was started with: it must decode, and still make the same execution id and shard group. */
 export const payload: ExecutionRule = {
-  looksAt: "payloads decoded, execution ids made anew",
+  name: "payloads",
+  how: "decoded, execution ids and shard groups made anew",
   judge: (execution, { declarations }) => {
     const { workflow, payload, executionId, shardId } = execution
     const declaration = declarations.get(workflow)

@@ -3,7 +3,8 @@ import { type ExecutionRule, fine, type Problem } from "../Rule.ts"
 
 /** Executions that are lost already, and rows that can't be read: no release changes that, but somebody should know. */
 export const poisoned: ExecutionRule = {
-  looksAt: "executions that died",
+  name: "lost executions",
+  how: "dead ones and damaged rows noted",
   judge: ({ workflow, state, diedOf, damaged }) => {
     const found: Array<Problem> = []
     if (state === "dead") {

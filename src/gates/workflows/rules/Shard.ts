@@ -11,7 +11,8 @@ export const shardNumber = (entityId: string, shardsPerGroup: number): number =>
 
 /** The shard an open execution lies in must be the one where this release looks for it. */
 export const shard: ExecutionRule = {
-  looksAt: "shards computed anew",
+  name: "shards",
+  how: "computed anew",
   judge: ({ executionId, shardId, workflow }, { sharding }) => {
     const at = shardId.lastIndexOf(":")
     const [group, number] = [shardId.slice(0, at), Number(shardId.slice(at + 1))]

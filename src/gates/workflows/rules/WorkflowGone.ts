@@ -3,7 +3,8 @@ import { type ExecutionRule, fine } from "../Rule.ts"
 
 /** An open execution of a workflow that this release does not register. */
 export const workflowGone: ExecutionRule = {
-  looksAt: "workflow names",
+  name: "workflows",
+  how: "names declared",
   judge: ({ workflow }, { declarations }) =>
     declarations.has(workflow)
       ? fine
