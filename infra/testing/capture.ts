@@ -20,6 +20,8 @@ const computed = (type: string, inputs: Record<string, unknown>): Record<string,
         name: `projects/${inputs["project"]}/serviceAccounts/${email}`
       }
     }
+    case "gcp:projects/iAMCustomRole:IAMCustomRole":
+      return { name: `projects/${inputs["project"]}/roles/${inputs["roleId"]}` }
     case "gcp:container/cluster:Cluster":
       return { controlPlaneEndpointsConfig: { dnsEndpointConfig: { endpoint: "gke-test.us-central1.gke.goog" } } }
     case "gcp:sql/databaseInstance:DatabaseInstance":

@@ -3,8 +3,8 @@ import { overlays, type Rule } from "../Rule.ts"
 import { workloads } from "../Workload.ts"
 
 /**
- * Seconds that a process may take from SIGTERM to its end: a runner lets activities finish for up to 35 s
- * (`entityTerminationTimeout`) and then releases its shards.
+ * Seconds that a process may take from SIGTERM to its end: a runner lets activities finish (`entityTerminationTimeout`), a
+ * gateway answers what is in flight, then both let go of the database. `test/drain-time.test.ts` holds their settings to it.
  */
 export const DRAIN_SECONDS = 45
 
