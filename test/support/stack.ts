@@ -17,6 +17,8 @@ export interface Stack extends Omit<TestCluster, "runner"> {
   readonly runner: (ordinal: number) => Effect.Effect<TestPod, unknown, Scope.Scope>
   /** Starts a gateway and waits until it is ready. */
   readonly gateway: (ordinal: number) => Effect.Effect<TestPod & { readonly url: string }, unknown, Scope.Scope>
+  /** Starts a gateway and leaves it at that. */
+  readonly gatewayPod: (ordinal: number) => Effect.Effect<TestPod, never, Scope.Scope>
   /** A Service in front of gateways: passes each connection to one of `endpoints` (their addresses) in turn. */
   readonly service: Effect.Effect<{ readonly url: string; readonly endpoints: Set<string> }, never, Scope.Scope>
   /** Ends a runner with SIGKILL and starts it again under its name. */
@@ -73,6 +75,22 @@ export const stack: Effect.Effect<Stack, never, Scope.Scope> = Effect.gen(functi
     response.writeHead(known ? 200 : 404, { "content-type": "application/json" }).end("{}")
   })
 
+  const gatewayPod = (ordinal: number) =>
+    startPod({
+      image,
+      program: "gateway",
+      name: `agent-gateway-${ordinal}`,
+      address: subnet.address(100 + ordinal),
+      env: {
+        DATABASE_SECRET_DIR: secret,
+        IDENTITY_ISSUER: issuer.issuer,
+        IDENTITY_AUDIENCE: AUDIENCE,
+        IDENTITY_JWKS_URL: `${issuer.issuer}/jwks`,
+        DRAIN_WINDOW_MS: "300",
+        DRAIN_IDLE_MS: "3000"
+      }
+    })
+
   return {
     ...cluster,
     issuer,
@@ -102,21 +120,10 @@ export const stack: Effect.Effect<Stack, never, Scope.Scope> = Effect.gen(functi
       )
       return { url: `http://${subnet.address(5)}:8080`, endpoints }
     }),
+    gatewayPod,
     gateway: (ordinal) =>
       Effect.gen(function* () {
-        const pod = yield* startPod({
-          image,
-          program: "gateway",
-          name: `agent-gateway-${ordinal}`,
-          address: subnet.address(100 + ordinal),
-          env: {
-            DATABASE_SECRET_DIR: secret,
-            IDENTITY_ISSUER: issuer.issuer,
-            IDENTITY_AUDIENCE: AUDIENCE,
-            IDENTITY_JWKS_URL: `${issuer.issuer}/jwks`,
-            DRAIN_WINDOW_MS: "300"
-          }
-        })
+        const pod = yield* gatewayPod(ordinal)
         yield* pod.ready
         return { ...pod, url: `http://${pod.address}:8080` }
       }),
