@@ -158,7 +158,7 @@ describe("compare", () => {
     {
       title: "an event added",
       after: sources({ events: S.Union(sources().events as S.Schema.AnyNoContext, S.TaggedStruct("Paused", {})) }),
-      expected: ["note event-new event Paused"]
+      expected: ["undecided event-new event Paused"]
     },
     {
       title: "another number of shards",

@@ -106,11 +106,12 @@ const eventDifferences = (before: Surface, after: Surface, given: Assumptions): 
     .map(
       (type): Difference => ({
         rule: "event-new",
-        verdict: "note",
+        // Not a note: a reader decodes the union strictly, and one row it doesn't know ends the stream of the whole session.
+        verdict: given.sideBySide ? "undecided" : "note",
         name: `event ${type}`,
         what: `Event ${type} is new.`,
-        why: "Gateways of the old release don't know it while both run.",
-        fix: "Readers must skip events they don't know; or write it one release after the readers know it."
+        why: "Gateways of the old release can't read it while both run: the stream of a session that has one breaks there.",
+        fix: "Add it in two releases: the first only declares it, the next writes it. A person who sees that nothing writes it yet may let this one pass."
       })
     )
 ]
