@@ -12,7 +12,7 @@
  *      client sends fails that request (measured: 1 of some 160 with Node's own `close`, which closes idle ones at once);
  *      so each is left to be told `Connection: close` with its next answer, and only who sends nothing for long is cut off
  */
-import { createServer, type RequestListener, type Server } from "node:http"
+import { createServer, type RequestListener, type Server, type ServerResponse } from "node:http"
 import { Server as NetServer, type Socket } from "node:net"
 import type { Duplex } from "node:stream"
 import { Data, Duration, Effect, Fiber, Schedule, type Scope } from "effect"
@@ -86,7 +86,7 @@ export const serve = (
   Effect.gen(function* () {
     const lifecycle = yield* Lifecycle
     const connections = new Set<Socket>()
-    let inFlight = 0
+    const inFlight = new Set<ServerResponse>()
     let stopping = false
 
     const server = createServer({
@@ -100,10 +100,8 @@ export const serve = (
       socket.once("close", () => connections.delete(socket))
     })
     server.on("request", (request, response) => {
-      inFlight += 1
-      response.once("close", () => {
-        inFlight -= 1
-      })
+      inFlight.add(response)
+      response.once("close", () => inFlight.delete(response))
       if (stopping) response.setHeader("connection", "close")
       options.handler(request, response)
     })
@@ -112,20 +110,21 @@ export const serve = (
 
     const stop = Effect.gen(function* () {
       stopping = true
+      for (const response of inFlight) if (!response.headersSent) response.setHeader("connection", "close")
       yield* lifecycle.beginStop
-      yield* Effect.logInfo("stopping: not ready, serving on").pipe(Effect.annotateLogs({ inFlight }))
+      yield* Effect.logInfo("stopping: not ready, serving on").pipe(Effect.annotateLogs({ inFlight: inFlight.size }))
       yield* Effect.sleep(options.drainWindow)
       NetServer.prototype.close.call(server)
       yield* Effect.all(
         [
           options.closeSockets,
-          untilZero(() => inFlight).pipe(Effect.timeoutOption(options.drainLimit)),
+          untilZero(() => inFlight.size).pipe(Effect.timeoutOption(options.drainLimit)),
           untilZero(() => connections.size).pipe(Effect.timeoutOption(options.idleLimit))
         ],
         { concurrency: "unbounded" }
       )
       yield* Effect.logInfo("stopped serving").pipe(
-        Effect.annotateLogs({ requestsCutOff: inFlight, idleConnectionsCutOff: connections.size - inFlight })
+        Effect.annotateLogs({ requestsCutOff: inFlight.size, idleConnectionsCutOff: connections.size - inFlight.size })
       )
       server.closeAllConnections()
     })

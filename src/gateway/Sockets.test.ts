@@ -225,6 +225,7 @@ it("drains: not ready, connections told to close, requests in flight finished, s
     expect(ready.headers.get("connection")).toBe("close")
     expect(yield* socket.closed).toEqual({ code: 1012, reason: "this gateway restarts: reconnect" })
     release()
+    expect((yield* inFlight).headers.get("connection")).toBe("close")
     expect(yield* inFlight).toMatchObject({ status: 202, body: { runId: "r1" } })
     yield* stopped
     const late = yield* Effect.promise(() =>

@@ -9,7 +9,6 @@ import { PROBLEM_MEDIA_TYPE, type Problem, problem, toDocument } from "../domain
 import { CloseCode } from "../domain/SocketMessages.ts"
 import type { DefaultModel } from "./HttpHandlers.ts"
 import { Identity } from "./Identity.ts"
-import { Lifecycle } from "./Lifecycle.ts"
 import type { Records } from "./Ports.ts"
 import type * as Runs from "./Runs.ts"
 import { defaultLimits, type SocketLimits, serve } from "./SessionSocket.ts"
@@ -55,9 +54,6 @@ const handshake = Effect.fn("Sockets.handshake")(function* (request: IncomingMes
   const url = new URL(request.url ?? "/", "http://gateway")
   const path = /^\/ws\/([^/]+)$/.exec(url.pathname)?.[1]
   if (path === undefined) return yield* problem("route-not-found", "WebSockets are at /ws/{sessionId}.")
-  if (yield* (yield* Lifecycle).isStopping) {
-    return yield* problem("shutting-down", "Connect again: another gateway answers.", { retryAfter: 1 })
-  }
   const caller = yield* (yield* Identity).verify(tokenOf(request))
   const sessionId = yield* decodeSession(path).pipe(Effect.mapError(malformed))
   const after = yield* decodeEventId(url.searchParams.get("lastEventId") ?? "0").pipe(
@@ -78,7 +74,7 @@ const refuse = (request: IncomingMessage, socket: Duplex, error: Problem) => {
   response.end(JSON.stringify(toDocument(error)), () => socket.end())
 }
 
-type Requirements = Identity | Lifecycle | Records | Runs.Requirements | DefaultModel
+type Requirements = Identity | Records | Runs.Requirements | DefaultModel
 
 /** `limits` are for tests; production takes the defaults. */
 export const layer = (limits: SocketLimits = defaultLimits): Layer.Layer<Sockets, never, Requirements> =>
@@ -96,8 +92,14 @@ export const layer = (limits: SocketLimits = defaultLimits): Layer.Layer<Sockets
       const open = new Set<WebSocket>()
       const run = yield* FiberSet.makeRuntime<Requirements, void, never>()
 
+      // Not from the start of the stop: whoever still comes is served until the gateway stops accepting.
+      let closing = false
       const live = (request: IncomingMessage, socket: Duplex, head: Buffer) =>
-        handshake(request).pipe(
+        Effect.suspend(() =>
+          closing
+            ? Effect.fail(problem("shutting-down", "Connect again: another gateway answers.", { retryAfter: 1 }))
+            : handshake(request)
+        ).pipe(
           Effect.flatMap((session) =>
             Effect.async<WebSocket>((resume) =>
               server.handleUpgrade(request, socket, head, (websocket) => {
@@ -135,6 +137,7 @@ export const layer = (limits: SocketLimits = defaultLimits): Layer.Layer<Sockets
         },
         count: Effect.sync(() => open.size),
         closeAll: Effect.gen(function* () {
+          closing = true
           const sockets = [...open]
           const pause = Duration.times(CLOSE_SPREAD, 1 / Math.max(1, sockets.length))
           yield* Effect.forEach(
