@@ -215,7 +215,13 @@ export const walk = (options: WalkOptions): Effect.Effect<WalkResult, WalkError,
       const vanished = Math.max(0, loadSummary.runsAccepted - held.runs)
       executionsLost += vanished
       if (vanished > 0) problems.push(`${vanished} runs were accepted under load and are not in the database.`)
-      if (loadSummary.requestsFailed > 0) problems.push(`${loadSummary.requestsFailed} requests of the load failed.`)
+      if (loadSummary.requestsFailed > 0) {
+        problems.push(`${loadSummary.requestsFailed} requests of the load failed.`, ...(load?.complaints() ?? []))
+      }
+      if (loadSummary.runsUnfinished > 0)
+        problems.push(`${loadSummary.runsUnfinished} runs of the load did not end within a minute.`)
+      if (loadSummary.eventsOutOfOrder > 0)
+        problems.push(`Clients saw ${loadSummary.eventsOutOfOrder} events out of order.`)
       if (loadSummary.eventsDoubled > 0) problems.push(`Clients saw ${loadSummary.eventsDoubled} events twice.`)
       yield* progress.say(
         production.stage.targetId,

@@ -10,16 +10,23 @@ export class LoadSummary extends Schema.Class<LoadSummary>("LoadSummary")({
   requestsFailed: Schema.Int,
   runsAccepted: Schema.Int,
   runsCompleted: Schema.Int,
+  /** Runs that did not end in a minute, as their client saw it. The database has the last word on what was lost. */
+  runsUnfinished: Schema.Int,
   eventsDoubled: Schema.Int,
+  eventsOutOfOrder: Schema.Int,
   p50: Schema.Number,
   p95: Schema.Number
 }) {}
 
 export interface SteadyLoad {
+  /** What k6 said so far of requests that failed. */
+  readonly complaints: () => ReadonlyArray<string>
   /** Ends the load as Ctrl-C would, waits for its runs to end, and reads what it counted. */
   readonly stop: Effect.Effect<LoadSummary, ToolFailed>
 }
 
+/** A bound for a load that nobody ends; k6 would otherwise stop after its own default in the middle of a slow rehearsal. */
+const DURATION = "60m"
 /** k6 finishes iterations under way before it ends; a run under a rollout may take a takeover's time. */
 const STOP_TIMEOUT = "90 seconds"
 
@@ -44,6 +51,7 @@ export const start = (options: {
             ...process.env,
             ...options.env,
             RATE: String(options.rate),
+            DURATION,
             SUMMARY_FILE: options.summaryFile
           }
         })
@@ -69,6 +77,11 @@ export const start = (options: {
         message: `The load (k6 ${options.script}) ${why}:\n${output.trim().split("\n").slice(-12).join("\n")}`
       })
     return {
+      complaints: () =>
+        output
+          .split("\n")
+          .filter((line) => line.includes("level=error"))
+          .slice(-10),
       stop: Effect.gen(function* () {
         if (yield* Deferred.isDone(ended)) return yield* failed("ended before it was told to")
         child.kill("SIGINT")
