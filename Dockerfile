@@ -10,9 +10,9 @@ ARG RUNTIME_IMAGE=gcr.io/distroless/nodejs24-debian12:nonroot
 FROM ${BUILD_IMAGE} AS build
 WORKDIR /src
 COPY package.json package-lock.json ./
-# No install scripts: what the build needs (esbuild, squawk) comes as plain packages for this platform, and nobody else's code
-# runs on the machine that makes the image.
-RUN npm ci --ignore-scripts --no-audit --no-fund
+# What the lock file says (the Makefile tells why not `npm ci`). No install scripts: what the build needs (esbuild, squawk) comes
+# as plain packages for this platform, and nobody else's code runs on the machine that makes the image.
+RUN npm install --no-save --ignore-scripts --no-audit --no-fund
 COPY tools/build.ts tools/
 COPY migrations migrations
 COPY src src

@@ -18,9 +18,11 @@ setup: ## Install what the others need: npm packages (with Node 24 and Postgres)
 	@$(MAKE) -j2 node_modules/.installed .tools/.installed
 	@node -e 'const v = process.versions.node; if (!v.startsWith("24.")) { console.error(`Node 24 was expected from node_modules, but $${v} runs. npm must be allowed to run install scripts (ignore-scripts=false): rm -rf node_modules && make setup`); process.exit(12) }'
 
+# Not `npm ci`: the lock file leaves out optional packages of other platforms that the registry it was made from did not have
+# (some of biome's), and npm 11 takes that for a lock file out of step. `install --no-save` installs what the lock file says.
 node_modules/.installed: package-lock.json
 	@echo "setup: npm packages"
-	@npm ci --no-audit --no-fund --loglevel=error
+	@npm install --no-save --no-audit --no-fund --loglevel=error
 	@touch $@
 
 # Versions are pinned in tools/go.mod. Without Go, the ones on PATH serve.
