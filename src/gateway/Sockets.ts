@@ -95,11 +95,12 @@ export const layer = (limits: SocketLimits = defaultLimits): Layer.Layer<Sockets
       // Not from the start of the stop: whoever still comes is served until the gateway stops accepting.
       let closing = false
       const live = (request: IncomingMessage, socket: Duplex, head: Buffer) =>
-        Effect.suspend(() =>
-          closing
-            ? Effect.fail(problem("shutting-down", "Connect again: another gateway answers.", { retryAfter: 1 }))
-            : handshake(request)
-        ).pipe(
+        Effect.gen(function* () {
+          if (closing) {
+            return yield* problem("shutting-down", "Connect again: another gateway answers.", { retryAfter: 1 })
+          }
+          return yield* handshake(request)
+        }).pipe(
           Effect.flatMap((session) =>
             Effect.async<WebSocket>((resume) =>
               server.handleUpgrade(request, socket, head, (websocket) => {
