@@ -8,6 +8,7 @@ import {
   type SkaffoldConfig,
   strategyOf
 } from "./clouddeploy/DeliveryConfig.ts"
+import type { KubeObject } from "./drivers/Driver.ts"
 import { PreconditionMissing, ToolFailed } from "./Errors.ts"
 import { type HookContainer, hookJob } from "./release/HookJob.ts"
 import type { Release } from "./release/Release.ts"
@@ -25,11 +26,15 @@ export interface ReleaseFiles {
   readonly pipelineId: string
   readonly stages: ReadonlyArray<DeliveryStage>
   readonly phase: (phase: PlannedPhase, target: string) => PhaseFiles
+  /** Everything that a walk to these stages will ask of a cluster: manifests of all phases, and their hooks. */
+  readonly everything: (stages: ReadonlyArray<DeliveryStage>) => Effect.Effect<ReadonlyArray<KubeObject>, ToolFailed>
   /** A Job made of a CronJob that the overlay of this target schedules. */
   readonly scheduled: (profiles: ReadonlyArray<string>, name: string) => Effect.Effect<Hook, ToolFailed>
 }
 
-const stagesOf = (delivery: Effect.Effect.Success<ReturnType<typeof readDelivery>>): ReadonlyArray<DeliveryStage> =>
+export const stagesOf = (
+  delivery: Effect.Effect.Success<ReturnType<typeof readDelivery>>
+): ReadonlyArray<DeliveryStage> =>
   delivery.pipelines[0]!.serialPipeline.stages.map((stage) => {
     const target = delivery.targets.find((candidate) => candidate.metadata.name === stage.targetId)
     return {
@@ -99,25 +104,43 @@ export const load = (
         return { name: container.name, job: hookJob(container, release.images, base), timeoutMs: timeoutSeconds * 1000 }
       })
 
+    const phaseFiles = (phase: Pick<PlannedPhase, "profiles">, target: string): PhaseFiles => ({
+      manifests: manifests(phase.profiles, target),
+      action: (name) =>
+        Effect.suspend(() => {
+          const action = skaffold.customActions.find((candidate) => candidate.name === name)
+          return action === undefined
+            ? new ToolFailed({ message: `skaffold.yaml of ${release.name} has no custom action "${name}".` })
+            : Effect.forEach(action.containers, (container) =>
+                hook(container, action.executionMode.kubernetesCluster.jobManifestPath, action.timeout)
+              )
+        }),
+      verify: Effect.forEach(skaffold.verify, (test) =>
+        hook(test.container, test.executionMode.kubernetesCluster.jobManifestPath, test.timeout)
+      ),
+      deadlineMs: skaffold.deploy.statusCheckDeadlineSeconds * 1000
+    })
+
     return {
       pipelineId,
       stages: stagesOf(delivery),
-      phase: (phase, target) => ({
-        manifests: manifests(phase.profiles, target),
-        action: (name) =>
-          Effect.suspend(() => {
-            const action = skaffold.customActions.find((candidate) => candidate.name === name)
-            return action === undefined
-              ? new ToolFailed({ message: `skaffold.yaml of ${release.name} has no custom action "${name}".` })
-              : Effect.forEach(action.containers, (container) =>
-                  hook(container, action.executionMode.kubernetesCluster.jobManifestPath, action.timeout)
-                )
-          }),
-        verify: Effect.forEach(skaffold.verify, (test) =>
-          hook(test.container, test.executionMode.kubernetesCluster.jobManifestPath, test.timeout)
-        ),
-        deadlineMs: skaffold.deploy.statusCheckDeadlineSeconds * 1000
-      }),
+      phase: phaseFiles,
+      everything: (stages) =>
+        Effect.gen(function* () {
+          const objects: Array<KubeObject> = []
+          for (const { targetId, phases } of stages) {
+            for (const phase of phases) {
+              const files = phaseFiles(phase, targetId)
+              const actions = [...phase.predeploy, ...phase.postdeploy]
+              const hooks = [
+                ...(yield* Effect.forEach(actions, files.action)).flat(),
+                ...(phase.verify ? yield* files.verify : [])
+              ]
+              objects.push(...(yield* files.manifests), ...hooks.map((hook) => hook.job))
+            }
+          }
+          return objects
+        }),
       scheduled: (profiles, name) =>
         Effect.gen(function* () {
           const objects = yield* manifests(profiles, "")

@@ -6,3 +6,6 @@ export class PreconditionMissing extends Data.TaggedError("PreconditionMissing")
 
 /** A tool that the rehearsal needs failed. Says nothing about the release. */
 export class ToolFailed extends Data.TaggedError("ToolFailed")<{ readonly message: string }> {}
+
+/** The pipeline has no such target. */
+export class TargetUnknown extends Data.TaggedError("TargetUnknown")<{ readonly message: string }> {}

@@ -7,11 +7,11 @@ import { mkdir, readFile, rm, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { Duration, Effect, Schema, type Scope } from "effect"
 import type { CallFailed } from "../drills/GatewayClient.ts"
-import type { DeliveryConfigInvalid } from "./clouddeploy/DeliveryConfig.ts"
+import { type DeliveryConfigInvalid, readDelivery } from "./clouddeploy/DeliveryConfig.ts"
 import * as Delivery from "./Delivery.ts"
 import type { DriverFailed, KubeObject, ManifestRefused, NotFound } from "./drivers/Driver.ts"
 import * as ProcessDriver from "./drivers/processes/ProcessDriver.ts"
-import { PreconditionMissing, type ToolFailed } from "./Errors.ts"
+import { PreconditionMissing, TargetUnknown, type ToolFailed } from "./Errors.ts"
 import { exec } from "./Exec.ts"
 import * as Identity from "./Identity.ts"
 import * as Lock from "./Lock.ts"
@@ -41,6 +41,7 @@ export interface Options {
 
 export type RehearsalError =
   | PreconditionMissing
+  | TargetUnknown
   | ToolFailed
   | DeliveryConfigInvalid
   | Postgres.PostgresUnavailable
@@ -147,7 +148,7 @@ const until = (stages: ReadonlyArray<Delivery.DeliveryStage>, last: string | und
   if (last === undefined) return Effect.succeed(stages)
   return names.includes(last)
     ? Effect.succeed(stages.slice(0, names.indexOf(last) + 1))
-    : new PreconditionMissing({ message: `The pipeline has no target "${last}". It has: ${names.join(", ")}.` })
+    : new TargetUnknown({ message: `The pipeline has no target "${last}". It has: ${names.join(", ")}.` })
 }
 
 const openDriver = (options: {
@@ -189,6 +190,8 @@ export const rehearse = (options: Options): Effect.Effect<Report, RehearsalError
       const repository = yield* Git.open(options.folder)
       const state = join(repository.root, ".rehearsal")
       const tools = yield* Tools.locate(repository.root)
+      // What can be refused is refused before anything is built, started or written.
+      yield* until(Delivery.stagesOf(yield* readDelivery(repository.root)), options.until)
       if (!options.allowDirty) yield* Git.requireClean(repository)
       yield* Lock.acquire(state)
       const run = join(state, "run")
@@ -233,6 +236,9 @@ export const rehearse = (options: Options): Effect.Effect<Report, RehearsalError
               audience: identity.audience,
               jwksUrl: identity.jwksUrl
             })
+            for (const release of [releases.predecessor, releases.current]) {
+              yield* cluster.check(yield* filesOf(release).everything([stage]))
+            }
             yield* cluster.apply([...shared, ...own.objects.filter((object) => object.kind !== "Namespace")])
             return { stage, cluster, platform: own, deployed: [] }
           })

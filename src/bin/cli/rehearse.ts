@@ -21,7 +21,8 @@ const ask = (question: string) =>
 
 const exitCodes: Readonly<Record<string, ExitCode>> = {
   PreconditionMissing: ExitCode.preconditionMissing,
-  DeliveryConfigInvalid: ExitCode.usage,
+  DeliveryConfigInvalid: ExitCode.refused,
+  TargetUnknown: ExitCode.usage,
   PostgresUnavailable: ExitCode.preconditionMissing,
   LoopbackUnavailable: ExitCode.preconditionMissing,
   ManifestRefused: ExitCode.refused

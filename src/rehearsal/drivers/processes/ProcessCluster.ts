@@ -281,6 +281,7 @@ export const open = (input: ClusterInput): Effect.Effect<ProcessCluster, DriverF
       subnet: input.subnet,
       jwksUrl: `http://${keys}/certs`,
       logFolder: join(folder, "logs"),
+      check: (objects: ReadonlyArray<KubeObject>) => Effect.asVoid(admit(objects, context, "job")),
       apply: (objects: ReadonlyArray<KubeObject>) => Effect.flatMap(admit(objects, context), commit),
       awaitRollout: (objects, { deadlineMs }) => awaitRollout(objects, deadlineMs, workloads, records),
       runJob: (job, jobOptions) =>
