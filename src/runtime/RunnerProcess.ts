@@ -15,6 +15,7 @@ import * as Health from "./Health.ts"
 import * as Lifecycle from "./Lifecycle.ts"
 import * as RestartAccepted from "./RestartAccepted.ts"
 import * as RunnerRecord from "./RunnerRecord.ts"
+import { applicationName } from "./RunnerWatch.ts"
 import type { RunnerSettings } from "./Settings.ts"
 
 /** What the agent is made of here: the model, the tools and the event log can be swapped one by one. */
@@ -37,7 +38,10 @@ export const layer = (
     Layer.provide(Cluster.runner(settings)),
     Layer.provide(RunnerRecord.layer),
     Layer.provide(
-      Database.layer(settings.database, { applicationName: settings.name, maxConnections: settings.poolMax })
+      Database.layer(settings.database, {
+        applicationName: applicationName(settings.runner),
+        maxConnections: settings.poolMax
+      })
     ),
     Layer.provide(Lifecycle.Lifecycle.Default),
     Layer.provide(Layer.succeed(CurrentProcess, { name: settings.name, release })),

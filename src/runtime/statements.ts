@@ -61,3 +61,22 @@ order by r.accepted_at limit $1`,
     model: Schema.String
   })
 })
+
+/**
+ * Ends the database session with which a runner holds its shards. Advisory locks do not expire: a runner that is frozen,
+ * or on a node that lost its network, would keep them for as long as its connection is believed in. Roles may end their own
+ * role's sessions.
+ */
+export const fence = Statement.make<[applicationName: string]>()({
+  name: "runners.fence",
+  text: `
+select count(pg_terminate_backend(holders.pid))::int as ended
+from (
+  select distinct a.pid
+  from pg_stat_activity a join pg_locks l using (pid)
+  where a.application_name = $1 and a.datname = current_database() and a.usename = current_user
+    and l.locktype = 'advisory' and a.pid <> pg_backend_pid()
+) holders`,
+  row: Schema.Struct({ ended: Schema.Int }),
+  probe: ["probe"]
+})

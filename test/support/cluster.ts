@@ -66,7 +66,7 @@ export const eventsOf = (run: string): Effect.Effect<ReadonlyArray<RecordedEvent
 export const untilEvent = (
   run: string,
   type: RecordedEvent["event"]["_tag"],
-  within: import("effect").Duration.DurationInput = "15 seconds"
+  within: import("effect").Duration.DurationInput = "30 seconds"
 ) => until(`${type} of ${run}`, eventsOf(run), (events) => events.some(({ event }) => event._tag === type), within)
 
 /** How often each (step, sequence) is there, and the text that the token rows make: what must hold whatever was killed. */

@@ -1,11 +1,15 @@
 /** What may happen to runners, done to real ones. Nothing accepted may be lost, nothing may be told twice. */
 import { expect, it } from "@effect/vitest"
 import { Effect } from "effect"
+import { vi } from "vitest"
 import { tokensOf } from "../../src/agent/model/LocalModel.ts"
 import { AgentClient } from "../../src/runtime/AgentClient.ts"
 import { eventsOf, runId, session, summary, testCluster, untilEvent } from "../support/cluster.ts"
 import type { TestPod } from "../support/pods.ts"
 import { until } from "../support/wait.ts"
+
+// Each test starts a database and up to three runners of its own, beside all other tests on perhaps two cores.
+vi.setConfig({ testTimeout: 180_000 })
 
 const start = (name: string, message: string, sessionName = name) =>
   Effect.flatMap(AgentClient, (agent) =>
@@ -25,37 +29,98 @@ const allShards = (pods: ReadonlyArray<TestPod>) =>
     "all shards held",
     shardsOf(pods),
     (held) => held.reduce((sum, count) => sum + count, 0) === 300 && held.every((count) => count > 0),
-    "20 seconds"
+    "60 seconds"
   )
 
-it.scopedLive("finishes a run on another runner when the one that works on it is killed", () =>
+/** Many short steps: the longest pause between two events is what a user feels of a takeover. */
+const steps = (count: number) => Array.from({ length: count }, () => "tool:wait=100").join(" ")
+
+const longestPause = (name: string) =>
+  Effect.map(eventsOf(name), (events) => {
+    const times = events.map(({ occurredAt }) => occurredAt.getTime())
+    return Math.max(...times.map((time, index) => time - (times[index - 1] ?? time)))
+  })
+
+it.scopedLive("finishes a run on another runner when the one that works on it is killed in a step", () =>
   Effect.gen(function* () {
     const cluster = yield* testCluster
     const pods = yield* Effect.all([cluster.runner(0), cluster.runner(1)])
     yield* Effect.all(pods.map((pod) => pod.ready))
     yield* allShards(pods)
-    const message = "kill me slow:40 tokens:150 tool:add=2+2"
+    const message = "kill me slow:40 tokens:100 tool:add=2+2"
     yield* Effect.gen(function* () {
       yield* start("killed", message)
       yield* untilEvent("killed", "Token")
       const worker = yield* workerOf("killed", pods)
-      const before = (yield* eventsOf("killed")).length
       yield* worker.signal("SIGKILL")
-      const killedAt = Date.now()
-
-      // The survivor must write within the bound: that is the takeover, as a user feels it.
-      yield* until("an event of the survivor", eventsOf("killed"), (events) => events.length > before, "15 seconds")
-      expect(Date.now() - killedAt).toBeLessThan(5_000 + 150 * 40)
-      yield* untilEvent("killed", "Completed", "30 seconds")
+      yield* untilEvent("killed", "Completed", "60 seconds")
       const seen = summary(yield* eventsOf("killed"))
       expect(seen.doubled).toEqual([])
       expect(seen.ascending).toBe(true)
       expect(seen.text).toBe(tokensOf(message).join(""))
       expect(seen.types).toEqual(["RunAccepted", "Token", "ToolCall", "ToolResult", "Completed"])
+      expect((yield* workerOf("killed", pods)).name).not.toBe(worker.name)
       const [usage] = yield* cluster.database.query("select count(*)::int as rows from agents.token_usage")
       expect(usage).toEqual({ rows: 1 })
     }).pipe(Effect.provide(cluster.client))
   })
+)
+
+it.scopedLive("takes over within 5 s of a kill, and does not pause for as long when the runner comes back", () =>
+  Effect.gen(function* () {
+    const cluster = yield* testCluster
+    const pods = yield* Effect.all([0, 1, 2].map((ordinal) => cluster.runner(ordinal)))
+    yield* Effect.all(pods.map((pod) => pod.ready))
+    yield* allShards(pods)
+    yield* Effect.gen(function* () {
+      const names = ["one", "two", "three", "four"]
+      yield* Effect.forEach(names, (name) => start(name, steps(40)))
+      yield* untilEvent("one", "ToolResult")
+      const worker = yield* workerOf("one", pods)
+      const before = (yield* eventsOf("one")).length
+      yield* worker.signal("SIGKILL")
+      const killedAt = Date.now()
+      yield* until("the successor's first event", eventsOf("one"), (events) => events.length > before + 1)
+      expect(Date.now() - killedAt).toBeLessThan(5_000)
+      const back = yield* cluster.runner(Number(worker.name.split("-").at(-1)))
+      yield* back.ready
+      yield* allShards([...pods.filter((pod) => pod !== worker), back])
+      yield* Effect.forEach(names, (name) => untilEvent(name, "Completed", "90 seconds"))
+      for (const name of names) {
+        expect(summary(yield* eventsOf(name)).doubled).toEqual([])
+        // The library's own way is to wait for the termination timeout, 15 s.
+        expect(yield* longestPause(name)).toBeLessThan(10_000)
+      }
+    }).pipe(Effect.provide(cluster.client))
+  })
+)
+
+it.scopedLive(
+  "takes over from a frozen runner within 15 s, and what that one does when it wakes up changes nothing",
+  () =>
+    Effect.gen(function* () {
+      const cluster = yield* testCluster
+      const pods = yield* Effect.all([cluster.runner(0), cluster.runner(1)])
+      yield* Effect.all(pods.map((pod) => pod.ready))
+      yield* allShards(pods)
+      yield* Effect.gen(function* () {
+        yield* start("frozen", steps(40))
+        yield* untilEvent("frozen", "ToolResult")
+        const worker = yield* workerOf("frozen", pods)
+        yield* worker.signal("SIGSTOP")
+        yield* untilEvent("frozen", "Completed", "90 seconds")
+        expect(yield* longestPause("frozen")).toBeLessThan(15_000)
+        yield* worker.signal("SIGCONT")
+        // It takes part again, with its share.
+        yield* allShards(pods)
+        const seen = summary(yield* eventsOf("frozen"))
+        expect(seen.doubled).toEqual([])
+        expect(seen.types.filter((type) => type === "Completed")).toHaveLength(1)
+        expect(seen.types.at(-1)).toBe("Completed")
+        yield* start("after", "hello")
+        yield* untilEvent("after", "Completed")
+      }).pipe(Effect.provide(cluster.client))
+    })
 )
 
 it.scopedLive("keeps a waiting run over a restart of all runners", () =>
@@ -205,16 +270,13 @@ it.scopedLive("lets begun steps finish when it is told to stop, and hands the ru
       yield* worker.signal("SIGTERM")
       expect(yield* worker.exit).toBe(0)
       const stoppedAt = Date.now()
-      yield* untilEvent("drained", "Completed", "10 seconds")
+      // The step that was at work when the runner was told to stop is written to its end: it was not cut.
+      expect(summary(yield* eventsOf("drained")).text).toBe(tokensOf(message).join(""))
+      yield* untilEvent("drained", "Completed")
       expect(Date.now() - stoppedAt).toBeLessThan(4_000)
       const seen = summary(yield* eventsOf("drained"))
       expect(seen.text).toBe(tokensOf(message).join(""))
       expect(seen.doubled).toEqual([])
-      // The model was asked once: the step was not cut and begun again elsewhere.
-      const runners = yield* cluster.database.query<{ step: string; releases: number }>(
-        "select runner from agents.runs where run_id = 'drained'"
-      )
-      expect(runners).toHaveLength(1)
       expect((yield* workerOf("drained", pods)).name).not.toBe(worker.name)
     }).pipe(Effect.provide(cluster.client))
   })
