@@ -132,17 +132,15 @@ export const drillVerb: Verb = {
       const journal = yield* Effect.scoped(
         surroundings.pipe(
           Effect.flatMap((around) =>
-            drill
-              .run(around)
-              .pipe(
-                Effect.mapError(
-                  (error) =>
-                    new CliError({
-                      exitCode: ExitCode.toolFailed,
-                      message: `${drill.name} was aborted: ${error.message}`
-                    })
-                )
+            drill.run(around).pipe(
+              Effect.mapError(
+                (error) =>
+                  new CliError({
+                    exitCode: ExitCode.toolFailed,
+                    message: `${drill.name} was aborted: ${error.message}`
+                  })
               )
+            )
           )
         )
       )
