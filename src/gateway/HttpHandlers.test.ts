@@ -1,6 +1,7 @@
 import { expect, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Deferred, Effect, Fiber } from "effect"
 import { testGateway } from "../../test/support/gateway.ts"
+import { until } from "../../test/support/wait.ts"
 import { MAX_BODY_BYTES } from "../domain/Api.ts"
 
 const start = { runId: "run-1", message: "hello" }
@@ -124,6 +125,27 @@ it.scopedLive("refuses a body that does not say how long it is, and headers that
       status: 431,
       body: { code: "malformed-request" }
     })
+  })
+)
+
+it.scopedLive("carries a start to its end when the client hangs up in its middle", () =>
+  Effect.gen(function* () {
+    const [asked, held] = yield* Effect.all([Deferred.make<void>(), Deferred.make<void>()])
+    const gateway = yield* testGateway({ askDelay: Effect.zipRight(Deferred.succeed(asked, undefined), held) })
+    const client = yield* Effect.fork(
+      Effect.tryPromise((signal) =>
+        fetch(`${gateway.url}/agents/s1/runs`, {
+          method: "POST",
+          headers: { authorization: `Bearer ${gateway.token}`, "content-type": "application/json" },
+          body: JSON.stringify(start),
+          signal
+        })
+      )
+    )
+    yield* asked
+    yield* Fiber.interrupt(client)
+    yield* Deferred.succeed(held, undefined)
+    yield* until("the run", gateway.request("GET", "/runs/run-1"), ({ status }) => status === 200)
   })
 )
 

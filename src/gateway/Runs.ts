@@ -1,5 +1,5 @@
 /** The operations on runs, shared by HTTP and WebSocket: find, start, cancel, approve, with their failures as problems. */
-import { Effect } from "effect"
+import { Effect, Fiber } from "effect"
 import type { AgentUnavailable, RunConflict, RunNotFound } from "../domain/AgentRpcs.ts"
 import type { StartRun } from "../domain/Api.ts"
 import type { Caller } from "../domain/Caller.ts"
@@ -12,6 +12,13 @@ export type Requirements = Agents | Records
 
 /** After how many seconds a client may try again: a takeover after a killed runner ends within 5 s. */
 const RETRY_AFTER_SECONDS = 2
+
+/**
+ * Carries a call to its end even when the client hangs up meanwhile. An interruption would travel to the runner and could cut
+ * `Ask` between its two writes: a run that is recorded and not started waits until a runner notices (measured: 15 s and more).
+ */
+const toItsEnd = <A, E, R>(call: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.flatMap(Effect.forkDaemon(Effect.interruptible(call)), Fiber.join)
 
 const notFound = (runId: RunId) => problem("run-not-found", `You have no run ${runId}.`)
 
@@ -55,14 +62,14 @@ export const start = Effect.fn("Runs.start")(function* (
       { tenantId: caller.tenantId, sessionId },
       { runId: request.runId, message: request.message, model: request.model ?? defaultModel }
     )
-    .pipe(Effect.catchTags({ AgentUnavailable: onAgentUnavailable, RunConflict: onConflict }))
+    .pipe(toItsEnd, Effect.catchTags({ AgentUnavailable: onAgentUnavailable, RunConflict: onConflict }))
 })
 
 export const cancel = Effect.fn("Runs.cancel")(function* (caller: Caller, runId: RunId) {
   const run = yield* find(caller, runId)
   return yield* (yield* Agents)
     .cancel({ tenantId: caller.tenantId, sessionId: run.sessionId }, { runId, by: caller.subject })
-    .pipe(Effect.catchTags({ AgentUnavailable: onAgentUnavailable, RunNotFound: onNotFound }))
+    .pipe(toItsEnd, Effect.catchTags({ AgentUnavailable: onAgentUnavailable, RunNotFound: onNotFound }))
 })
 
 export const approve = Effect.fn("Runs.approve")(function* (caller: Caller, runId: RunId) {
@@ -70,6 +77,7 @@ export const approve = Effect.fn("Runs.approve")(function* (caller: Caller, runI
   return yield* (yield* Agents)
     .approve({ tenantId: caller.tenantId, sessionId: run.sessionId }, { runId, by: caller.subject })
     .pipe(
+      toItsEnd,
       Effect.catchTags({
         AgentUnavailable: onAgentUnavailable,
         RunNotFound: onNotFound,
