@@ -117,7 +117,7 @@ it.scopedLive(
         )
       const ended = yield* run(
         "load.js",
-        { ...made.smokeEnv(service.url), RATE: "3", DURATION: "5m", SUMMARY_FILE: summaryFile },
+        { ...made.smokeEnv(service.url), RATE: "2", DURATION: "5m", SUMMARY_FILE: summaryFile },
         (signal) =>
           Effect.gen(function* () {
             yield* untilMore(5)
@@ -148,7 +148,8 @@ it.scopedLive(
         "every accepted run completes",
         made.database.query("select run_id, status from agents.runs where status <> 'completed'"),
         (open) => open.length === 0,
-        "30 seconds"
+        // A start that was cut between its two writes is found again within 25 s.
+        "60 seconds"
       )
     }),
   240_000
