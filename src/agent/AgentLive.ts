@@ -49,7 +49,8 @@ const handlers = Effect.gen(function* () {
       }
       if (isOpen(accepted.run.status)) yield* withEngine(workflow.execute(payload, { discard: true }))
       return accepted.run
-    }),
+      // A caller that hangs up must not cut it between the two.
+    }, Effect.uninterruptible),
 
     Cancel: Effect.fn("Agent.Cancel")(function* ({ payload: { runId, by } }) {
       const run = yield* find(runId)

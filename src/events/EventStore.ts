@@ -134,17 +134,25 @@ export const eventLog: Layer.Layer<EventLog, never, SqlClient.SqlClient> = Layer
       append,
       accept: Effect.fn("EventLog.accept")(function* (run) {
         const { tenantId, sessionId, runId, executionId, message, model } = run
+        const request = toJson({ message, model })
         yield* waitOut(
-          withSql(statements.acceptRun.run(tenantId, sessionId, runId, executionId, run.workflow, release, name))
+          withSql(
+            statements.acceptRun.run(
+              tenantId,
+              sessionId,
+              runId,
+              executionId,
+              run.workflow,
+              release,
+              name,
+              ACCEPT_STEP,
+              request
+            )
+          )
         )
-        const find = waitOut(withSql(statements.runWithRequest.run(tenantId, runId)))
-        const [found] = yield* find
+        const [found] = yield* waitOut(withSql(statements.runWithRequest.run(tenantId, runId)))
         if (found === undefined) return yield* Effect.dieMessage(`Run ${runId} vanished while it was accepted`)
-        if (found.message !== null || found.sessionId !== sessionId) {
-          return { run: found, message: found.message ?? "", model: found.model ?? "" }
-        }
-        yield* append(run, [{ step: ACCEPT_STEP, sequence: 0, event: { _tag: "RunAccepted", message, model } }])
-        return { run: found, message, model }
+        return { run: found, message: found.message, model: found.model }
       }),
       ofStep: (executionId, step) => waitOut(withSql(statements.eventsOfStep.run(executionId, step))),
       run: (tenantId, runId) =>

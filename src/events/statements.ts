@@ -36,7 +36,13 @@ export const EventRow = Schema.Struct({
   event: Event
 })
 
-/** The session's row comes first: the run's foreign key wants it. A run id that is taken stays as it is. */
+/**
+ * A run, and the event that says so, in one statement: there is never a run of which nobody knows what was asked. A run id
+ * that is taken stays as it is, and nothing is written then.
+ *
+ * The foreign key to the session is looked at when the statement ends, so the run may come first: whoever loses the race
+ * for its id must not take an event id of the session.
+ */
 export const acceptRun = Statement.make<
   [
     tenantId: string,
@@ -45,19 +51,39 @@ export const acceptRun = Statement.make<
     executionId: string,
     workflow: string,
     release: string,
-    runner: string
+    runner: string,
+    step: string,
+    request: string
   ]
 >()({
   name: "runs.accept",
   text: `
-with session as (
-  insert into agents.sessions (tenant_id, session_id) values ($1, $2) on conflict do nothing
+with run as (
+  insert into agents.runs (tenant_id, session_id, run_id, execution_id, workflow, status, release, runner)
+  values ($1, $2, $3, $4, $5, 'accepted', $6, $7)
+  on conflict (tenant_id, run_id) do nothing
+  returning run_id
+), session as (
+  insert into agents.sessions as s (tenant_id, session_id, last_event_id) select $1, $2, 1 from run
+  on conflict (tenant_id, session_id) do update set last_event_id = s.last_event_id + 1
+  returning s.last_event_id
 )
-insert into agents.runs (tenant_id, session_id, run_id, execution_id, workflow, status, release, runner)
-values ($1, $2, $3, $4, $5, 'accepted', $6, $7)
-on conflict (tenant_id, run_id) do nothing`,
+insert into agents.events
+  (tenant_id, session_id, event_id, run_id, execution_id, step, sequence, type, payload, release, occurred_at)
+select $1, $2, session.last_event_id, $3, $4, $8, 0, 'RunAccepted', $9::jsonb, $6, clock_timestamp()
+from session`,
   row: Statement.NoRow,
-  probe: ["probe", "probe", "probe", "probe", "AgentWorkflow", "probe", "probe"]
+  probe: [
+    "probe",
+    "probe",
+    "probe",
+    "probe",
+    "AgentWorkflow",
+    "probe",
+    "probe",
+    "probe",
+    '{"message":"probe","model":"probe"}'
+  ]
 })
 
 export const runWithRequest = Statement.make<[tenantId: string, runId: string]>()({
@@ -65,12 +91,12 @@ export const runWithRequest = Statement.make<[tenantId: string, runId: string]>(
   text: `
 select ${runColumns}, e.payload->>'message' as message, e.payload->>'model' as model
 from agents.runs r
-left join agents.events e on e.execution_id = r.execution_id and e.step = 'accept' and e.sequence = 0
+join agents.events e on e.execution_id = r.execution_id and e.step = 'accept' and e.sequence = 0
 where r.tenant_id = $1 and r.run_id = $2`,
   row: Schema.Struct({
     ...RunRow.fields,
-    message: Schema.NullOr(Schema.String),
-    model: Schema.NullOr(Schema.String)
+    message: Schema.String,
+    model: Schema.String
   })
 })
 
