@@ -1,12 +1,39 @@
 import { defineConfig } from "vitest/config"
 
+const shared = {
+  // One Postgres server for the whole run; every test makes its own database in it.
+  globalSetup: ["test/support/postgres-server.ts"],
+  pool: "forks",
+  testTimeout: 60_000,
+  hookTimeout: 120_000
+} as const
+
 export default defineConfig({
   test: {
-    include: ["src/**/*.test.ts", "test/**/*.test.ts", "infra/**/*.test.ts"],
-    // One Postgres server for the whole run; every test file makes its own database in it.
-    globalSetup: ["test/support/postgres-server.ts"],
-    pool: "forks",
-    testTimeout: 60_000,
-    hookTimeout: 120_000
+    // What a passing test logs on the way is noise; a failing one shows all of it.
+    silent: "passed-only",
+    // The default leaves one of two cores idle.
+    maxWorkers: 2,
+    minWorkers: 1,
+    projects: [
+      {
+        test: {
+          ...shared,
+          name: "parts",
+          include: ["src/**/*.test.ts", "infra/**/*.test.ts", "test/*.test.ts", "test/{hazards,support}/**/*.test.ts"],
+          sequence: { groupOrder: 1 }
+        }
+      },
+      {
+        // Whole systems of several processes, with bounds on how long a takeover may take: one file at a time, and by itself.
+        test: {
+          ...shared,
+          name: "system",
+          include: ["test/system/**/*.test.ts"],
+          fileParallelism: false,
+          sequence: { groupOrder: 2 }
+        }
+      }
+    ]
   }
 })
