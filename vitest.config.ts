@@ -3,10 +3,10 @@ import { defineConfig } from "vitest/config"
 const shared = {
   // One Postgres server for the whole run; every test makes its own database in it.
   globalSetup: ["test/support/postgres-server.ts"],
-  pool: "forks",
+  pool: "forks" as const,
   testTimeout: 60_000,
   hookTimeout: 120_000
-} as const
+}
 
 export default defineConfig({
   test: {
