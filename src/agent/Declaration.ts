@@ -8,7 +8,18 @@
 import { ClusterSchema } from "@effect/cluster"
 import { Activity, DurableClock, DurableDeferred, Workflow } from "@effect/workflow"
 import { WorkflowEngine, WorkflowInstance } from "@effect/workflow/WorkflowEngine"
-import { Context, type Duration, Effect, Fiber, type Layer, Record, type Schema, type Scope } from "effect"
+import {
+  Context,
+  type Duration,
+  Effect,
+  Fiber,
+  FiberRef,
+  HashMap,
+  type Layer,
+  Record,
+  type Schema,
+  type Scope
+} from "effect"
 import { Handover } from "./Handover.ts"
 
 type AnySchema = Schema.Schema.AnyNoContext
@@ -149,7 +160,7 @@ export const declare = <
       (declared: ActivityDeclaration) =>
       (...args: [Effect.Effect<unknown, unknown>] | [string, Effect.Effect<unknown, unknown>]) => {
         const [key, body] = args.length === 1 ? [undefined, args[0]] : args
-        const attempt = Effect.suspend(() => {
+        const attempt = Effect.flatMap(FiberRef.get(FiberRef.currentLogAnnotations), (annotations) => {
           let begun = false
           const made = Activity.make({
             name: activityName(declared, key),
@@ -157,7 +168,12 @@ export const declare = <
             error: declared.error,
             execute: Effect.suspend(() => {
               begun = true
-              return body
+              // The cluster runs it in a fiber of its own, which would not know what its log lines are about.
+              return Effect.locally(
+                body,
+                FiberRef.currentLogAnnotations,
+                HashMap.set(annotations, "activity", declared.name)
+              )
             })
           })
           const handOverUnlessBegun: Effect.Effect<never> = Effect.suspend(() =>

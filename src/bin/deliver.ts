@@ -1,7 +1,9 @@
 #!/usr/bin/env node
 /** The one command: `deliver VERB`. Wiring only; each verb stands in `cli/`. */
-import { Cause, Effect, Exit, Option } from "effect"
+import { Cause, Effect, Exit, Layer, Option } from "effect"
 import { ExitCode } from "../domain/ExitCode.ts"
+import { release } from "../runtime/ImageRoot.ts"
+import * as Logging from "../runtime/Logging.ts"
 import { drillVerb } from "./cli/drill.ts"
 import { gateManifestsVerb } from "./cli/gate-manifests.ts"
 import { gateMigrationsVerb } from "./cli/gate-migrations.ts"
@@ -34,7 +36,13 @@ const main = Effect.gen(function* () {
   return outcome.exitCode
 })
 
-const fiber = Effect.runFork(main)
+// As a job of a release it logs like the other pods; for a person at a terminal the outcome is what counts.
+const logging =
+  process.env["POD_NAME"] === undefined && process.env["CLOUD_DEPLOY_RELEASE"] === undefined
+    ? Layer.empty
+    : Logging.layer(Logging.fromEnv(process.env, release()))
+
+const fiber = Effect.runFork(Effect.provide(main, logging))
 const stop = () => fiber.unsafeInterruptAsFork(fiber.id())
 process.once("SIGINT", stop)
 process.once("SIGTERM", stop)

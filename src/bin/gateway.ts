@@ -8,15 +8,23 @@ import { enableCompileCache } from "node:module"
 // Before anything else is loaded: V8 then keeps what it compiled for the next start (NODE_COMPILE_CACHE says where).
 enableCompileCache()
 
-const [{ NodeRuntime }, { Effect, Either, Layer, Logger }, { ExitCode }, { release }, GatewayProcess, { readGateway }] =
-  await Promise.all([
-    import("@effect/platform-node"),
-    import("effect"),
-    import("../domain/ExitCode.ts"),
-    import("../runtime/ImageRoot.ts"),
-    import("../gateway/GatewayProcess.ts"),
-    import("../gateway/GatewaySettings.ts")
-  ])
+const [
+  { NodeRuntime },
+  { Cause, Effect, Either, Layer },
+  { ExitCode },
+  { release },
+  Logging,
+  GatewayProcess,
+  { readGateway }
+] = await Promise.all([
+  import("@effect/platform-node"),
+  import("effect"),
+  import("../domain/ExitCode.ts"),
+  import("../runtime/ImageRoot.ts"),
+  import("../runtime/Logging.ts"),
+  import("../gateway/GatewayProcess.ts"),
+  import("../gateway/GatewaySettings.ts")
+])
 
 const refuse = (message: string) => {
   process.stderr.write(`${message}\n`)
@@ -30,8 +38,12 @@ if (Either.isLeft(settings)) {
   NodeRuntime.runMain(
     Layer.launch(GatewayProcess.layer(settings.right, release())).pipe(
       Effect.catchTag("ListenFailed", ({ message }) => Effect.sync(() => refuse(message))),
-      Effect.provide(Logger.json)
+      Effect.tapErrorCause((cause) =>
+        Cause.isInterruptedOnly(cause) ? Effect.void : Effect.logFatal("The gateway failed and ends", cause)
+      ),
+      Effect.provide(Logging.layer(Logging.fromEnv(process.env, release())))
     ),
-    { disablePrettyLogger: true }
+    // Its own report would be a second one, and not in the form that is scrubbed.
+    { disablePrettyLogger: true, disableErrorReporting: true }
   )
 }

@@ -8,21 +8,36 @@ import { enableCompileCache } from "node:module"
 // Before anything else is loaded: V8 then keeps what it compiled for the next start (NODE_COMPILE_CACHE says where).
 enableCompileCache()
 
-const [{ NodeRuntime }, { Effect, Either, Layer, Logger }, { ExitCode }, { release }, RunnerProcess, { readRunner }] =
-  await Promise.all([
-    import("@effect/platform-node"),
-    import("effect"),
-    import("../domain/ExitCode.ts"),
-    import("../runtime/ImageRoot.ts"),
-    import("../runtime/RunnerProcess.ts"),
-    import("../runtime/Settings.ts")
-  ])
+const [
+  { NodeRuntime },
+  { Cause, Effect, Either, Layer },
+  { ExitCode },
+  { release },
+  Logging,
+  RunnerProcess,
+  { readRunner }
+] = await Promise.all([
+  import("@effect/platform-node"),
+  import("effect"),
+  import("../domain/ExitCode.ts"),
+  import("../runtime/ImageRoot.ts"),
+  import("../runtime/Logging.ts"),
+  import("../runtime/RunnerProcess.ts"),
+  import("../runtime/Settings.ts")
+])
 
 const settings = readRunner(process.env)
 if (Either.isLeft(settings)) {
   process.stderr.write(`${settings.left.message}\n`)
   process.exit(ExitCode.preconditionMissing)
 }
-NodeRuntime.runMain(Layer.launch(RunnerProcess.layer(settings.right, release())).pipe(Effect.provide(Logger.json)), {
-  disablePrettyLogger: true
-})
+NodeRuntime.runMain(
+  Layer.launch(RunnerProcess.layer(settings.right, release())).pipe(
+    Effect.tapErrorCause((cause) =>
+      Cause.isInterruptedOnly(cause) ? Effect.void : Effect.logFatal("The runner failed and ends", cause)
+    ),
+    Effect.provide(Logging.layer(Logging.fromEnv(process.env, release())))
+  ),
+  // Its own report would be a second one, and not in the form that is scrubbed.
+  { disablePrettyLogger: true, disableErrorReporting: true }
+)

@@ -13,6 +13,7 @@ import * as Database from "./Database.ts"
 import * as HandoverLive from "./HandoverLive.ts"
 import * as Health from "./Health.ts"
 import * as Lifecycle from "./Lifecycle.ts"
+import * as Logging from "./Logging.ts"
 import * as RestartAccepted from "./RestartAccepted.ts"
 import * as RunnerRecord from "./RunnerRecord.ts"
 import { applicationName } from "./RunnerWatch.ts"
@@ -45,6 +46,6 @@ export const layer = (
     ),
     Layer.provide(Lifecycle.Lifecycle.Default),
     Layer.provide(Layer.succeed(CurrentProcess, { name: settings.name, release })),
-    Layer.provide(Logger.json),
+    Layer.provide(Logging.layer(Logging.fromEnv(process.env, release))),
     Layer.provide(Logger.minimumLogLevel(LogLevel.fromLiteral(settings.logLevel)))
   )
