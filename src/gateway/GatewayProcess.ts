@@ -47,7 +47,7 @@ const checks = Layer.effect(
 export const layer = (settings: GatewaySettings, release: string): Layer.Layer<never, SqlError | ListenFailed> =>
   Layer.scopedDiscard(Gateway.serve(settings.serve)).pipe(
     Layer.provide(Gateway.layer(settings.serve)),
-    Layer.provide([Live.agents, Live.records, Live.load, checks]),
+    Layer.provide([Live.agents, Live.records, checks]),
     Layer.provide(ClusterClient.layer(settings)),
     Layer.provide([EventStore.Default, Feed.Default]),
     Layer.provide(
