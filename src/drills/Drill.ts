@@ -5,7 +5,7 @@
  * durable invariant (nothing accepted lost, nothing doubled), not a health page. And a drill fails when its fault did not
  * really happen: one that broke nothing has shown nothing.
  */
-import { Data, type Effect } from "effect"
+import { Data, type Duration, type Effect } from "effect"
 import type { CallFailed, GatewayClient } from "./GatewayClient.ts"
 import type { Verdict } from "./Invariants.ts"
 import type { KubernetesApi, KubernetesFailed } from "./KubernetesApi.ts"
@@ -38,6 +38,8 @@ export interface Journal {
   readonly method: ReadonlyArray<Activity>
   /** The proof that the fault happened. */
   readonly fault: string | null
+  /** From the fault to the first sign that another runner goes on with the victim's work. */
+  readonly takeoverMs: number | null
   /** From the fault to the last of the drill's runs having ended. */
   readonly recoveryMs: number | null
   readonly startedAt: string
@@ -48,5 +50,11 @@ export interface Drill {
   readonly name: string
   readonly summary: string
   readonly hypothesis: string
-  readonly run: (surroundings: Surroundings) => Effect.Effect<Journal, DrillAborted | CallFailed | KubernetesFailed>
+  readonly run: (
+    surroundings: Surroundings,
+    options?: {
+      /** How long the fault's effect is looked for before the drill says that it did not happen. */
+      readonly replacementLimit?: Duration.DurationInput
+    }
+  ) => Effect.Effect<Journal, DrillAborted | CallFailed | KubernetesFailed>
 }

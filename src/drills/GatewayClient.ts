@@ -18,6 +18,8 @@ export interface GatewayClient {
     readonly message: string
   }) => Effect.Effect<RunState, CallFailed>
   readonly status: (runId: string) => Effect.Effect<RunState, CallFailed>
+  /** How many events the run has written so far. */
+  readonly written: (runId: string) => Effect.Effect<number, CallFailed>
   readonly approve: (runId: string) => Effect.Effect<RunState, CallFailed>
   /** Asks until the run has this status. */
   readonly waitFor: (runId: string, status: RunState["status"], withinMs: number) => Effect.Effect<void, CallFailed>
@@ -26,7 +28,7 @@ export interface GatewayClient {
 const REQUEST_TIMEOUT_MS = 30_000
 
 export const make = (options: { readonly baseUrl: string; readonly token: Effect.Effect<string> }): GatewayClient => {
-  const request = (method: string, path: string, body?: unknown): Effect.Effect<RunState, CallFailed> =>
+  const request = <A = RunState>(method: string, path: string, body?: unknown): Effect.Effect<A, CallFailed> =>
     Effect.gen(function* () {
       const token = yield* options.token
       const { status, text } = yield* Effect.tryPromise({
@@ -43,12 +45,16 @@ export const make = (options: { readonly baseUrl: string; readonly token: Effect
       })
       if (status >= 300)
         return yield* new CallFailed({ message: `${method} ${path} answered ${status}: ${text.slice(0, 500)}` })
-      return JSON.parse(text) as RunState
+      return JSON.parse(text) as A
     })
   const status = (runId: string) => request("GET", `/runs/${runId}`)
   return {
     startRun: ({ sessionId, runId, message }) => request("POST", `/agents/${sessionId}/runs`, { runId, message }),
     status,
+    written: (runId) =>
+      request<{ readonly events: ReadonlyArray<unknown> }>("GET", `/runs/${runId}/events`).pipe(
+        Effect.map(({ events }) => events.length)
+      ),
     approve: (runId) => request("POST", `/runs/${runId}/approve`, { approved: true, reason: "the rehearsal is over" }),
     waitFor: (runId, wanted, withinMs) =>
       status(runId).pipe(

@@ -1,5 +1,5 @@
 /** `kill-runner`: the owner of running work gets SIGKILL; another runner takes its work over. */
-import { Clock, Duration, Effect, Schedule } from "effect"
+import { Clock, Duration, Effect, Fiber, Option, Schedule } from "effect"
 import { type Activity, type Drill, DrillAborted, type Journal } from "./Drill.ts"
 import type { PodInstance } from "./KubernetesApi.ts"
 
@@ -7,8 +7,12 @@ const RUNS = 6
 /** Long enough that the kill comes in the middle, short against the recovery. */
 const MESSAGE = "tokens:40 slow:100 tell me what a runner does when its neighbour dies"
 const RECOVERY_LIMIT_MS = 30_000
+/** Another runner must go on with the work within this time. */
+const TAKEOVER_LIMIT_MS = 5_000
 
-const HYPOTHESIS = `${RUNS} accepted runs all end within ${RECOVERY_LIMIT_MS / 1000} s of their runner's death, each event once`
+const HYPOTHESIS =
+  `another runner goes on within ${TAKEOVER_LIMIT_MS / 1000} s of a runner's death, and ` +
+  `${RUNS} accepted runs all end within ${RECOVERY_LIMIT_MS / 1000} s, each event once`
 
 const instanceOf = (pods: ReadonlyArray<PodInstance>, name: string) => pods.find((pod) => pod.name === name)?.instance
 
@@ -16,7 +20,7 @@ export const KillRunner: Drill = {
   name: "kill-runner",
   summary: "SIGKILL to a runner in the middle of its runs",
   hypothesis: HYPOTHESIS,
-  run: ({ gateway, kubernetes, invariant, log }) =>
+  run: ({ gateway, kubernetes, invariant, log }, { replacementLimit = "30 seconds" } = {}) =>
     Effect.gen(function* () {
       const started = yield* Clock.currentTimeMillis
       const prefix = `drill-kill-${crypto.randomUUID().slice(0, 8)}`
@@ -37,43 +41,59 @@ export const KillRunner: Drill = {
       }))
       yield* record(`start ${RUNS} runs`, "action", Effect.forEach(runs, gateway.startRun, { concurrency: RUNS }))
 
-      // The victim is whoever works on one of our runs right now.
-      const victim = yield* Effect.forEach(runs, (run) => gateway.status(run.runId), { concurrency: RUNS }).pipe(
-        Effect.map(
-          (states) => states.find((state) => state.status === "accepted" && state.runner !== null)?.runner ?? undefined
-        ),
-        Effect.filterOrFail(
-          (runner) => runner !== undefined,
+      // The victim is whoever writes the answer of one of our runs right now. (A session and its runs may live on different
+      // runners, so who accepted a run says nothing.)
+      const hit = yield* Effect.forEach(runs, (run) => gateway.written(run.runId), { concurrency: RUNS }).pipe(
+        Effect.map((written) => runs[written.findIndex((events) => events > 2)]),
+        Effect.filterOrFail((run) => run !== undefined),
+        Effect.flatMap((run) => gateway.status(run.runId)),
+        Effect.filterOrFail((state) => state.status === "accepted" && state.runner !== null),
+        Effect.retry(Schedule.spaced("50 millis").pipe(Schedule.upTo("10 seconds"))),
+        Effect.mapError(
           () =>
             new DrillAborted({
               message: "None of the drill's runs was seen running on a runner, so there was nobody to kill."
             })
-        ),
-        Effect.retry(Schedule.spaced("50 millis").pipe(Schedule.upTo("10 seconds")))
+        )
       )
-      const podsBefore = yield* kubernetes.pods
-      const instanceBefore = instanceOf(podsBefore, victim)
+      const victim = hit.runner ?? ""
+      const instanceBefore = instanceOf(yield* kubernetes.pods, victim)
       yield* record(`kill ${victim}`, "action", kubernetes.deletePod(victim, 0))
       const killedAt = yield* Clock.currentTimeMillis
+      const sinceKill = Effect.map(Clock.currentTimeMillis, (now) => now - killedAt)
 
+      const takeover = yield* gateway.status(hit.runId).pipe(
+        Effect.filterOrFail((state) => state.runner !== victim || state.status === "completed"),
+        Effect.retry(Schedule.spaced("50 millis").pipe(Schedule.upTo(RECOVERY_LIMIT_MS))),
+        Effect.andThen(sinceKill),
+        Effect.option,
+        Effect.fork
+      )
       const unfinished = yield* Effect.forEach(
         runs,
         (run) => gateway.waitFor(run.runId, "completed", RECOVERY_LIMIT_MS).pipe(Effect.either),
         { concurrency: RUNS }
       ).pipe(Effect.map((results) => results.filter((result) => result._tag === "Left").length))
-      const recoveryMs = (yield* Clock.currentTimeMillis) - killedAt
+      const recoveryMs = yield* sinceKill
+      const takeoverMs = Option.getOrNull(yield* Fiber.join(takeover))
 
       const podsAfter = yield* kubernetes.pods.pipe(
         Effect.repeat({
           until: (pods) => instanceOf(pods, victim) !== undefined && instanceOf(pods, victim) !== instanceBefore,
-          schedule: Schedule.spaced("100 millis").pipe(Schedule.upTo("30 seconds"))
+          schedule: Schedule.spaced("100 millis").pipe(Schedule.upTo(replacementLimit))
         }),
         Effect.andThen(kubernetes.pods)
       )
       const instanceAfter = instanceOf(podsAfter, victim)
       const happened = instanceAfter !== undefined && instanceBefore !== undefined && instanceAfter !== instanceBefore
       const after = yield* invariant(prefix)
-      const held = after.executionsLost === 0 && after.eventsDoubled === 0 && after.runs === RUNS && unfinished === 0
+      const held =
+        after.executionsLost === 0 &&
+        after.eventsDoubled === 0 &&
+        after.runs === RUNS &&
+        unfinished === 0 &&
+        takeoverMs !== null &&
+        takeoverMs <= TAKEOVER_LIMIT_MS
       return {
         drill: "kill-runner",
         hypothesis: HYPOTHESIS,
@@ -81,6 +101,7 @@ export const KillRunner: Drill = {
         steadyState: { before, after },
         method,
         fault: happened ? `${victim} was instance ${instanceBefore} and is ${instanceAfter} now` : null,
+        takeoverMs,
         recoveryMs: unfinished === 0 ? recoveryMs : null,
         startedAt: new Date(started).toISOString(),
         durationMs: (yield* Clock.currentTimeMillis) - started

@@ -23,6 +23,7 @@ import * as Postgres from "./postgres/EmbeddedPostgres.ts"
 import * as Git from "./release/Git.ts"
 import * as Release from "./release/Release.ts"
 import { parseObjects } from "./release/Render.ts"
+import * as Measured from "./report/Measured.ts"
 import { Report, type Step } from "./report/Report.ts"
 import { type Target, verdictOf } from "./Target.ts"
 import * as Tools from "./Tools.ts"
@@ -274,6 +275,7 @@ export const rehearse = (options: Options): Effect.Effect<Report, RehearsalError
           })
       })
 
+      const { takeovers, runnerStarts } = yield* Measured.read(join(run, "pods"))
       const report = Report.make({
         requestsFailed: result.load?.requestsFailed ?? 0,
         executionsLost: result.executionsLost,
@@ -284,6 +286,8 @@ export const rehearse = (options: Options): Effect.Effect<Report, RehearsalError
         requests: result.load?.requests ?? 0,
         runs: result.runs,
         latency: { p50: result.load?.p50 ?? 0, p95: result.load?.p95 ?? 0 },
+        takeovers,
+        runnerStarts,
         steps: result.steps,
         problems: result.problems
       })

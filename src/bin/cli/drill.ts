@@ -95,6 +95,7 @@ const print = (journal: Journal): string =>
     `  hypothesis  ${journal.hypothesis}`,
     ...journal.method.map((activity) => `  ${activity.type.padEnd(10)}  ${activity.name}`),
     `  fault       ${journal.fault ?? "did not happen: this drill has shown nothing"}`,
+    `  takeover    ${journal.takeoverMs === null ? "not seen" : `${(journal.takeoverMs / 1000).toFixed(1)} s`}`,
     `  recovery    ${journal.recoveryMs === null ? "not within its limit" : `${(journal.recoveryMs / 1000).toFixed(1)} s`}`,
     `  lost        ${journal.steadyState.after.executionsLost} of ${journal.steadyState.after.runs}`,
     `  doubled     ${journal.steadyState.after.eventsDoubled}`,

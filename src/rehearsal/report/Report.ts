@@ -28,6 +28,10 @@ export class Report extends Schema.Class<Report>("Report")({
   runs: Schema.Int,
   /** Milliseconds from a run's start to its acceptance. */
   latency: Schema.Struct({ p50: Schema.Number, p95: Schema.Number }),
+  /** Milliseconds; empty when none was seen. */
+  takeovers: Schema.Array(Schema.Number),
+  /** Milliseconds from each runner's process start to its first shards. */
+  runnerStarts: Schema.Array(Schema.Number),
   steps: Schema.Array(Step),
   /** Why it did not pass; empty when it did. */
   problems: Schema.Array(Schema.String)
@@ -52,6 +56,15 @@ const outcomeOf = (step: Step) =>
       : step.outcome
     : `${step.outcome.toUpperCase()}`
 
+const measured = (name: string, values: ReadonlyArray<number>): ReadonlyArray<string> => {
+  const sorted = [...values].sort((a, b) => a - b)
+  if (sorted.length === 0) return []
+  const median = sorted[Math.floor((sorted.length - 1) / 2)]!
+  return [
+    `${name.padEnd(18)} ${seconds(median)}${sorted.length === 1 ? "" : ` median of ${sorted.length}, ${seconds(sorted[0]!)} to ${seconds(sorted.at(-1)!)}`}`
+  ]
+}
+
 /** The table that ends a rehearsal. */
 export const print = (report: Report): string =>
   [
@@ -68,6 +81,8 @@ export const print = (report: Report): string =>
     `requests failed    ${report.requestsFailed} of ${report.requests} on prod (p50 ${Math.round(report.latency.p50)} ms, p95 ${Math.round(report.latency.p95)} ms)`,
     `executions lost    ${report.executionsLost} of ${report.runs} over all targets`,
     `events doubled     ${report.eventsDoubled}`,
+    ...measured("takeover", report.takeovers),
+    ...measured("runner to shards", report.runnerStarts),
     `took               ${seconds(report.durationMs)}`,
     "",
     ...(report.passed
