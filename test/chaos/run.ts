@@ -1,0 +1,112 @@
+/**
+ * `make test-chaos`: plays randomised schedules and judges each history. Environment:
+ *
+ *     SEED=n          plays this one alone
+ *     SCHEDULES=200   how many, from FIRST (default: drawn from the clock, and printed)
+ *     LANES=3         how many fleets, each with a database of its own, are played on at once
+ *     BUSY=0          busy processes beside them, to take the processors away
+ *
+ * Ends with 1 and the seeds when a promise was broken; what the runners printed is then in a file that is named.
+ */
+import { type ChildProcess, spawn } from "node:child_process"
+import { mkdtemp, writeFile } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { Effect, Scope } from "effect"
+import { testImage } from "../support/image.ts"
+import { fleet } from "./Fleet.ts"
+import { check } from "./History.ts"
+import { play } from "./Play.ts"
+import { describeFault, scenario } from "./Scenario.ts"
+
+const RUNNERS = 3
+
+const number = (name: string, fallback: number): number => {
+  const given = process.env[name]
+  if (given === undefined || given === "") return fallback
+  if (!/^\d+$/.test(given)) {
+    process.stderr.write(`${name} is "${given}" and must be a whole number.\n`)
+    process.exit(2)
+  }
+  return Number(given)
+}
+
+const only = process.env["SEED"]
+const first = only === undefined || only === "" ? number("FIRST", Date.now() % 1_000_000) : number("SEED", 0)
+const count = only === undefined || only === "" ? number("SCHEDULES", 200) : 1
+const lanes = Math.min(number("LANES", 3), count)
+
+const print = (line: string) => Effect.sync(() => process.stdout.write(`${line}\n`))
+
+const busy = Effect.acquireRelease(
+  Effect.sync(() =>
+    Array.from({ length: number("BUSY", 0) }, (): ChildProcess => spawn(process.execPath, ["-e", "for (;;);"]))
+  ),
+  (all) => Effect.sync(() => all.forEach((one) => one.kill("SIGKILL")))
+)
+
+const program = Effect.gen(function* () {
+  yield* busy
+  const image = yield* testImage()
+  const seeds = Array.from({ length: count }, (_, index) => first + index)
+  const broken: Array<number> = []
+  let played = 0
+  const lane = Effect.gen(function* () {
+    const scope = yield* Effect.scope
+    const stage = yield* fleet({ image, runners: RUNNERS }).pipe(Scope.extend(scope))
+    while (true) {
+      const seed = seeds.shift()
+      if (seed === undefined) return
+      const plan = scenario(seed, RUNNERS)
+      const started = Date.now()
+      const from = stage.output().length
+      const { history, quietAfterMillis } = yield* play(stage, plan)
+      const violations = check(history)
+      const took = ((Date.now() - started) / 1000).toFixed(1)
+      const quiet =
+        quietAfterMillis === undefined ? "never quiet" : `quiet after ${(quietAfterMillis / 1000).toFixed(1)} s`
+      played += 1
+      yield* print(
+        `${violations.length === 0 ? "ok    " : "BROKEN"} SEED=${seed} ${plan.runs.length} runs, ${plan.faults.map(describeFault).join("; ")}; ${quiet}, ${took} s`
+      )
+      if (violations.length > 0) {
+        broken.push(seed)
+        const folder = yield* Effect.promise(() => mkdtemp(join(tmpdir(), "agents-chaos-broken-")))
+        const messages = yield* stage.query(
+          `select m.id, m.shard_id, m.entity_id, m.tag, m.payload, m.processed, m.last_read, m.last_reply_id, r.payload as reply
+             from cluster.cluster_messages m left join cluster.cluster_replies r on r.request_id = m.id and r.kind = 0
+            where m.entity_id = any($1) order by m.rowid`,
+          [history.runs.map(({ execution }) => execution)]
+        )
+        yield* Effect.promise(async () => {
+          await writeFile(
+            join(folder, "runners.log"),
+            stage
+              .output()
+              .slice(0)
+              .slice(Math.max(0, from - 20_000))
+          )
+          await writeFile(
+            join(folder, "history.json"),
+            JSON.stringify({ plan, violations, history, messages }, null, 1)
+          )
+        })
+        for (const { rule, where, what } of violations) yield* print(`       ${rule} · ${where} · ${what}`)
+        yield* print(`       history and logs: ${folder}`)
+      }
+    }
+  }).pipe(Effect.scoped)
+  yield* print(`${count} schedules from SEED=${first}, ${lanes} fleets of ${RUNNERS} runners`)
+  yield* Effect.all(
+    Array.from({ length: lanes }, () => lane),
+    { concurrency: "unbounded", discard: true }
+  )
+  yield* print(
+    broken.length === 0
+      ? `${played} schedules, no promise broken`
+      : `${played} schedules, ${broken.length} broken: ${broken.map((seed) => `SEED=${seed}`).join(" ")}`
+  )
+  return broken.length === 0 ? 0 : 1
+}).pipe(Effect.scoped)
+
+process.exitCode = await Effect.runPromise(program)
