@@ -9,7 +9,7 @@ import { type ChildProcess, spawn } from "node:child_process"
 import { existsSync } from "node:fs"
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises"
 import { createRequire } from "node:module"
-import { dirname, join } from "node:path"
+import { delimiter, dirname, join } from "node:path"
 import { Data, Effect, Schedule, type Scope } from "effect"
 import pg from "pg"
 
@@ -66,6 +66,15 @@ const nativeFolder = Effect.try({
 const asUnprivileged = (command: string, args: ReadonlyArray<string>): readonly [string, ReadonlyArray<string>] =>
   process.getuid?.() === 0
     ? ["unshare", ["--user", "--map-user=65534", "--map-group=65534", "--", command, ...args]]
+    : [command, args]
+
+const onPath = (name: string): boolean =>
+  (process.env["PATH"] ?? "").split(delimiter).some((folder) => existsSync(join(folder, name)))
+
+/** The server ends by itself (immediate shutdown) when we are killed and can't end it. Where there is no such tool, it stays. */
+const dyingWithUs = (command: string, args: ReadonlyArray<string>): readonly [string, ReadonlyArray<string>] =>
+  process.platform === "linux" && onPath("setpriv")
+    ? ["setpriv", ["--pdeathsig", "QUIT", "--", command, ...args]]
     : [command, args]
 
 const runToEnd = (command: string, args: ReadonlyArray<string>) =>
@@ -139,7 +148,10 @@ export const start = (options: Options): Effect.Effect<PostgresServer, PostgresU
     ].flatMap((setting) => ["-c", setting])
 
     const launch = Effect.gen(function* () {
-      const [file, argv] = asUnprivileged(join(native, "postgres"), ["-D", options.dataDir, ...settings])
+      // In this order: entering a user namespace clears the signal.
+      const [file, argv] = asUnprivileged(
+        ...dyingWithUs(join(native, "postgres"), ["-D", options.dataDir, ...settings])
+      )
       let output = ""
       // A group of its own: Ctrl-C in the terminal must reach us first, so that runners drain while the database is there.
       const child = spawn(file, argv, { stdio: ["ignore", "ignore", "pipe"], detached: true })
