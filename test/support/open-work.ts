@@ -33,7 +33,7 @@ export const orderOptions = {
 export const order = declare(orderOptions)
 type Payload = typeof order.workflow.payloadSchema.Type
 
-const carriedOut = order.toLayer(
+export const carriedOut = order.toLayer(
   (payload, steps) =>
     Effect.gen(function* () {
       const { steps: planned } = yield* steps.plan(Effect.succeed({ steps: 2 }))

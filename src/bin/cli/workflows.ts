@@ -10,11 +10,13 @@ import * as Releases from "../../gates/Releases.ts"
 import * as Gate from "../../gates/workflows/Gate.ts"
 import * as OtherReleases from "../../gates/workflows/OtherReleases.ts"
 import * as PostgresOpenWork from "../../gates/workflows/PostgresOpenWork.ts"
+import * as Replay from "../../gates/workflows/replay/Replay.ts"
 import { Reader, readSharding } from "../../runtime/Settings.ts"
 import { driftOf, FILE } from "../../surface/file.ts"
 import * as Surface from "../../surface/Surface.ts"
 import { text } from "./databaseFlags.ts"
 import { outcomeOf, told, withDatabase } from "./gateSupport.ts"
+import { handlers } from "./replayHandlers.ts"
 import { currentSurface } from "./surfaceSource.ts"
 import { type Arguments, CliError, type Outcome } from "./Verb.ts"
 
@@ -97,7 +99,8 @@ export const runWorkflows = (args: Arguments): Effect.Effect<Outcome, CliError> 
 
     const work = Effect.gen(function* () {
       const others = yield* OtherReleases.read(release)
-      const result = yield* Gate.judge({ release, surface, declarations, entities, others }).pipe(
+      const replayer = yield* Replay.make(handlers)
+      const result = yield* Gate.judge({ release, surface, declarations, entities, others, replayer }).pipe(
         Effect.provide(PostgresOpenWork.layer),
         Effect.catchTag(
           "OpenWorkUnreadable",
@@ -128,6 +131,7 @@ export const runWorkflows = (args: Arguments): Effect.Effect<Outcome, CliError> 
       yield* withDatabase(
         args,
         work.pipe(
+          Effect.scoped,
           Effect.catchTag(
             "SqlError",
             ({ cause }) =>

@@ -1,8 +1,9 @@
 import { describe, expect, it } from "@effect/vitest"
 import { DurableDeferred } from "@effect/workflow"
-import { Effect, Either, Schema } from "effect"
+import type { WorkflowEngine } from "@effect/workflow/WorkflowEngine"
+import { Effect, Either, Layer, Schema } from "effect"
 import { type TestDatabase, testDatabase } from "../../../test/support/database.ts"
-import { approve, orderOptions, startOrders } from "../../../test/support/open-work.ts"
+import { approve, carriedOut, order, orderOptions, startOrders } from "../../../test/support/open-work.ts"
 import { until } from "../../../test/support/wait.ts"
 import { type AnyDeclaration, declare } from "../../agent/Declaration.ts"
 import { extract } from "../../surface/extract.ts"
@@ -12,6 +13,7 @@ import type { Finding } from "../Evidence.ts"
 import { judge } from "./Gate.ts"
 import type { OtherRelease } from "./OtherReleases.ts"
 import * as PostgresOpenWork from "./PostgresOpenWork.ts"
+import * as Replay from "./replay/Replay.ts"
 import { shardNumber } from "./rules/Shard.ts"
 
 type Options = typeof orderOptions
@@ -33,13 +35,18 @@ interface Asked {
   readonly shardsPerGroup?: number
   readonly groups?: Array<string>
   readonly others?: ReadonlyArray<OtherRelease>
+  readonly handlers?: Layer.Layer<never, never, WorkflowEngine>
 }
 
-const ask = (database: TestDatabase, { declarations = [unchanged], shardsPerGroup, groups, others }: Asked = {}) =>
+const ask = (
+  database: TestDatabase,
+  { declarations = [unchanged], shardsPerGroup, groups, others, handlers }: Asked = {}
+) =>
   Effect.gen(function* () {
     const surface = yield* surfaceOf(declarations, shardsPerGroup, groups)
     const settings = yield* Database.fromUrl(database.url)
-    return yield* judge({ release: "new", surface, declarations, entities: [], others }).pipe(
+    const replayer = handlers === undefined ? undefined : yield* Replay.make(handlers)
+    return yield* judge({ release: "new", surface, declarations, entities: [], others, replayer }).pipe(
       Effect.provide(PostgresOpenWork.layer),
       Effect.provide(Database.layer(settings)),
       Effect.scoped
@@ -123,6 +130,33 @@ describe("the workflow gate, on executions that the engine left open", () => {
         )
         expect(row?.shard_id).toBe(`default:${shardNumber(id, 300)}`)
       }
+    })
+  )
+
+  it.scopedLive("replays them with the release's own code, and refuses code that would do recorded work again", () =>
+    Effect.gen(function* () {
+      const { database } = yield* started
+      const same = yield* ask(database, { declarations: [order], handlers: carriedOut })
+      expect(same.findings).toEqual([])
+      expect(same.checks.find(({ name }) => name === "replay")?.result).toContain("3 of 3 open executions, each twice")
+
+      const never = Effect.die("a replay carries nothing out")
+      const changed = order.toLayer(
+        (_payload, steps) =>
+          Effect.gen(function* () {
+            yield* steps.tool("plan", never)
+            yield* steps.tool("first", never)
+            yield* steps.approval
+            return { total: 1 }
+          }),
+        { onCancelled: () => Effect.void }
+      )
+      const { findings } = yield* ask(database, { declarations: [order], handlers: changed })
+      expect(told(findings)).toEqual(["hazard replay-never-asked Order / activity Plan"])
+      expect(findings[0]?.what).toContain("it begins Tool instead")
+
+      const unregistered = yield* ask(database, { declarations: [order], handlers: Layer.empty })
+      expect(told(unregistered.findings)).toEqual(["hazard replay-not-registered Order"])
     })
   )
 

@@ -16,6 +16,9 @@ import { type Execution, OpenWork, type OpenWorkUnreadable } from "./OpenWork.ts
 import { describe, type OtherRelease, runsBeside } from "./OtherReleases.ts"
 import type { Candidate, Problem } from "./Rule.ts"
 import { callRules, executionRules, poisoned } from "./Rules.ts"
+import * as Judge from "./replay/Judge.ts"
+import type { Replayer } from "./replay/Replay.ts"
+import { replayRules } from "./replay/Rules.ts"
 
 export interface Input {
   readonly release: string
@@ -24,6 +27,8 @@ export interface Input {
   readonly entities: ReadonlyArray<AnyEntity>
   /** Undefined: this database has no release records yet. */
   readonly others: ReadonlyArray<OtherRelease> | undefined
+  /** This release's own workflow functions, ready to be replayed. Undefined: names and rows alone are judged. */
+  readonly replayer?: Replayer | undefined
 }
 
 export interface Result {
@@ -176,6 +181,7 @@ export const judge = (input: Input): Effect.Effect<Result, OpenWorkUnreadable, O
     const rows = new Tally()
     const calls = new Tally()
     const exists = yield* work.exists
+    const replay = input.replayer === undefined ? undefined : yield* Judge.make(input.replayer, replayRules)
 
     if (exists) {
       yield* Stream.runForEach(work.executions, (execution) =>
@@ -190,9 +196,17 @@ export const judge = (input: Input): Effect.Effect<Result, OpenWorkUnreadable, O
             seen.begun.set(workflow, begun)
             for (const { name } of execution.activities) begun.add(declaredName(name))
           }
+          let sound = state !== "dead"
           for (const rule of rules) {
-            for (const problem of yield* rule.judge(execution, candidate)) rows.add(problem, executionId)
+            for (const problem of yield* rule.judge(execution, candidate)) {
+              rows.add(problem, executionId)
+              sound &&= problem.severity === "note"
+            }
           }
+          // What the rows alone refuse would only be refused again, in other words.
+          const declaration = candidate.declarations.get(workflow)
+          if (replay === undefined || declaration === undefined || !sound) return
+          for (const problem of yield* replay.judge(execution, declaration)) rows.add(problem, executionId)
         })
       )
       yield* Stream.runForEach(work.calls, (call) =>
@@ -208,9 +222,10 @@ export const judge = (input: Input): Effect.Effect<Result, OpenWorkUnreadable, O
       ...rows.findings("execution"),
       ...calls.findings("call"),
       ...againstOthers(input, seen, rows),
+      ...(replay?.findings() ?? []),
       ...(exists ? [] : [nothingHere])
     ]
-    return { findings, checks: checksOf(input, seen, exists) }
+    return { findings, checks: checksOf(input, seen, exists, replay) }
   })
 
 const nothingHere: Finding = {
@@ -222,7 +237,7 @@ const nothingHere: Finding = {
   fix: "Nothing, on a first release. Else check that this is the database you mean."
 }
 
-const checksOf = (input: Input, seen: Seen, exists: boolean): ReadonlyArray<Check> => {
+const checksOf = (input: Input, seen: Seen, exists: boolean, replay: Judge.Judge | undefined): ReadonlyArray<Check> => {
   const states = (["running", "suspended", "dead"] as const).map((state) => `${seen.byState.get(state) ?? 0} ${state}`)
   const total = [...seen.byState.values()].reduce((sum, each) => sum + each, 0)
   const alive = total - (seen.byState.get("dead") ?? 0)
@@ -238,6 +253,7 @@ const checksOf = (input: Input, seen: Seen, exists: boolean): ReadonlyArray<Chec
           : `${total} (${states.join(", ")})${workflows === "" ? "" : `: ${workflows}`}`
     },
     ...executionRules.map(({ name, how }) => ({ name, result: `${how}, in ${count(alive, "execution")}` })),
+    ...(replay?.checks(alive) ?? []),
     ...callRules.map(({ name, how }) => ({ name, result: `${how}, in ${count(seen.calls, "waiting call")}` })),
     {
       name: "other releases",

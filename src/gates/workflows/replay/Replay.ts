@@ -1,0 +1,162 @@
+/**
+ * Replays open executions with the release's own workflow functions.
+ *
+ * The function runs from its start; recorded activities, deferreds and clocks are answered from the database, and where it
+ * asks for something that nobody recorded, it waits. Nothing is carried out: there is no service behind it.
+ *
+ * Each execution is replayed twice, with another time and another chance: a function that asks for other things then is not
+ * fit to be resumed at all. When something recorded was not asked for, a third run looks beyond the frontier with made-up
+ * answers, to tell work that now comes too late from work that nobody asks for any more.
+ */
+import { WorkflowEngine, WorkflowInstance } from "@effect/workflow/WorkflowEngine"
+import { Effect, FiberId, type Layer, Logger, LogLevel, Schema, type Scope } from "effect"
+import type { AnyDeclaration } from "../../../surface/Declared.ts"
+import type { BegunActivity, Execution } from "../OpenWork.ts"
+import * as Engine from "./Engine.ts"
+import { takeTouched } from "./Forbidden.ts"
+import { activityKey, Recording } from "./Recording.ts"
+import { type Asked, keyOf, Session } from "./Session.ts"
+import { chanceOf, Stage, stillClock } from "./Stage.ts"
+
+/** How one run of the function ended. */
+export interface Trace {
+  readonly asked: ReadonlyArray<Asked>
+  /**
+   * `waiting`: at the frontier. `stuck`: it waits for something that is not durable, a timer or a promise. `endless`: cut off.
+   */
+  readonly end: "completed" | "waiting" | "stuck" | "endless"
+  /** What it touched besides its steps. */
+  readonly outside: ReadonlyArray<string>
+}
+
+export interface Replayed {
+  readonly first: Trace
+  readonly second: Trace
+  /** Recorded attempts of activities that the function did not ask for. */
+  readonly forgotten: ReadonlyArray<BegunActivity>
+  /** Of those, the ones that it would ask for once it is past the frontier. */
+  readonly late: ReadonlyArray<BegunActivity>
+}
+
+export interface Replayer {
+  /** Whether a handler was registered for this workflow. */
+  readonly registered: (workflow: string) => boolean
+  /** Undefined when the payload can't be read: that is another rule's finding. */
+  readonly replay: (execution: Execution, declaration: AnyDeclaration) => Effect.Effect<Replayed | undefined>
+}
+
+/** Two moments more than a year apart, at another hour, and two ends of chance. */
+const surroundings = [
+  { now: Date.UTC(2031, 0, 15, 3, 7), chance: 0.04 },
+  { now: Date.UTC(2032, 5, 16, 17, 41), chance: 0.96 }
+] as const
+
+/** A function that waits for a promise of its own, a digest for one, gets so many rounds of this. */
+const ROUNDS = 40
+const ROUND = "5 millis"
+/** Before something is reported, the function gets this many rounds to ask for more. */
+const CONFIRMING_ROUNDS = 4
+
+/** The library makes these up; a race that was decided asks for none of its branches again. */
+const ofTheLibrary = (name: string) => name.startsWith("DurableClock/") || name.startsWith("raceAll/")
+
+export const make = (
+  handlers: Layer.Layer<never, never, WorkflowEngine>
+): Effect.Effect<Replayer, never, Scope.Scope> =>
+  Effect.map(Engine.make(handlers), (engine) => {
+    const run = (
+      execution: Execution,
+      declaration: AnyDeclaration,
+      payload: object,
+      options: { readonly round: 0 | 1; readonly beyond: boolean; readonly confirming: boolean }
+    ): Effect.Effect<Trace> =>
+      Effect.gen(function* () {
+        const { executionId } = execution
+        const session = new Session(new Recording(execution), options.beyond)
+        const outside = new Set<string>()
+        const stage = new Stage({ ...surroundings[options.round], outside: (what) => outside.add(what) })
+        engine.sessions.set(executionId, session)
+        takeTouched()
+        const fiber = Effect.runFork(
+          engine.workflows.get(execution.workflow)!(payload, executionId).pipe(
+            Effect.provideService(WorkflowInstance, WorkflowInstance.initial(declaration.workflow, executionId)),
+            Effect.provideService(WorkflowEngine, engine.engine),
+            Effect.scoped,
+            Effect.withClock(stillClock(stage.surroundings)),
+            Effect.withRandom(chanceOf(stage.surroundings)),
+            Effect.withTracerEnabled(false),
+            Logger.withMinimumLogLevel(LogLevel.None)
+          ),
+          { scheduler: stage, immediate: false }
+        )
+        let ends = stage.play()
+        const rounds = options.confirming ? CONFIRMING_ROUNDS : 0
+        for (let i = 0; ends && fiber.unsafePoll() === null; i++) {
+          if (session.blocked ? i >= rounds : i >= ROUNDS) break
+          yield* Effect.sleep(ROUND)
+          ends = stage.play()
+        }
+        const end =
+          !ends || session.full
+            ? "endless"
+            : fiber.unsafePoll() !== null
+              ? "completed"
+              : session.blocked
+                ? "waiting"
+                : "stuck"
+        const trace: Trace = { asked: session.asked.slice(), end, outside: [...outside, ...takeTouched()] }
+        session.close()
+        fiber.unsafeInterruptAsFork(FiberId.none)
+        if (ends) stage.play()
+        engine.sessions.delete(executionId)
+        return trace
+      })
+
+    const forgottenBy = (execution: Execution, { asked }: Trace): ReadonlyArray<BegunActivity> => {
+      if (execution.deferreds.some(({ name }) => name.startsWith("raceAll/"))) return []
+      const keys = new Set(
+        asked.filter(({ kind }) => kind === "activity").map((ask) => activityKey(ask.name, ask.attempt))
+      )
+      return execution.activities.filter(
+        ({ name, attempt }) => !ofTheLibrary(name) && !keys.has(activityKey(name, attempt))
+      )
+    }
+
+    return {
+      registered: (workflow) => engine.workflows.has(workflow),
+      replay: (execution, declaration) =>
+        Effect.gen(function* () {
+          const payload = payloadOf(execution, declaration)
+          if (payload === undefined) return undefined
+          const both = (confirming: boolean) =>
+            Effect.all([
+              run(execution, declaration, payload, { round: 0, beyond: false, confirming }),
+              run(execution, declaration, payload, { round: 1, beyond: false, confirming })
+            ])
+          let [first, second] = yield* both(false)
+          if (forgottenBy(execution, first).length > 0 || !agree(first, second)) [first, second] = yield* both(true)
+          const forgotten = forgottenBy(execution, first)
+          if (forgotten.length === 0) return { first, second, forgotten, late: [] }
+          const beyond = yield* run(execution, declaration, payload, { round: 0, beyond: true, confirming: true })
+          const never = new Set(forgottenBy(execution, beyond))
+          return { first, second, forgotten, late: forgotten.filter((each) => !never.has(each)) }
+        })
+    }
+  })
+
+const payloadOf = ({ payload }: Execution, { workflow }: AnyDeclaration): object | undefined => {
+  if (payload._tag === "damaged") return undefined
+  const schema = workflow.payloadSchema as unknown as Schema.Schema.AnyNoContext
+  try {
+    const decoded = Schema.decodeUnknownOption(schema)(payload.value)
+    return decoded._tag === "None" ? undefined : (decoded.value as object)
+  } catch {
+    return undefined
+  }
+}
+
+/** Both asked for the same things in the same order. */
+export const agree = (first: Trace, second: Trace): boolean =>
+  first.asked.length === second.asked.length &&
+  first.asked.every((ask, i) => keyOf(ask) === keyOf(second.asked[i]!)) &&
+  first.end === second.end

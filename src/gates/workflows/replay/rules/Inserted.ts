@@ -1,0 +1,29 @@
+import { declaredName } from "../../../../surface/Declared.ts"
+import type { Problem } from "../../Rule.ts"
+import type { ReplayRule } from "../Rule.ts"
+import { lost } from "./NeverAsked.ts"
+
+/** Work that nobody recorded, asked for before work that is recorded: it would come too late. */
+export const inserted: ReplayRule = {
+  name: "order of work",
+  how: "nothing new before what is recorded",
+  judge: (replayed, { workflow }) => {
+    const { first, late } = replayed
+    const next = late[0]
+    if (next === undefined || first.end !== "waiting" || lost(replayed).length > 0) return []
+    const frontier = first.asked.find(({ answer }) => answer === "none" || answer === "begun")
+    if (frontier === undefined) return []
+    const done = declaredName(next.name)
+    const what = `${frontier.kind} ${declaredName(frontier.name)}`
+    return [
+      {
+        rule: "replay-inserted",
+        severity: "hazard",
+        subject: `${workflow} / ${what}`,
+        what: `The code of this release asks for ${what} before activity ${done}, which open executions have already done.`,
+        why: "Effect finds recorded work by name and not by order: the new work comes after what it was written to precede, and nothing reports it.",
+        fix: `Put it behind the work that open executions have done, or add a new workflow version beside this one.`
+      } satisfies Problem
+    ]
+  }
+}
