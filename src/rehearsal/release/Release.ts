@@ -105,7 +105,8 @@ const provideModules = Effect.fn("Release.provideModules")(function* (
         await mkdir(parent, { recursive: true })
         for (const name of ["package.json", "package-lock.json"]) await cp(join(folder, name), join(parent, name))
       })
-      yield* exec("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], { cwd: parent })
+      // As `make setup` does, and for the reason that stands there.
+      yield* exec("npm", ["install", "--no-save", "--no-audit", "--no-fund", "--loglevel=error"], { cwd: parent })
     }
   }
   yield* attempt("Linking node_modules", () => symlink(modules, join(folder, "node_modules")))
