@@ -88,11 +88,19 @@ const buildReleases = (options: {
         ),
         Effect.map(([, release]) => release)
       )
+    const made = build("a predecessor made of this commit, since none before it can be released", commit, HARMLESS)
     const [predecessor, current, bad] = yield* Effect.all(
       [
         released && earlier !== undefined
-          ? build("the release before this commit", earlier)
-          : build("a predecessor made of this commit, since none can be released", commit, HARMLESS),
+          ? build("the release before this commit", earlier).pipe(
+              // An old commit that no longer builds must not keep anyone from rehearsing this one; but it is said.
+              Effect.catchTag("ToolFailed", (error) =>
+                progress
+                  .say("build", `${earlier.slice(0, 8)} can't be built: ${error.message.split("\n").at(-1)}`)
+                  .pipe(Effect.andThen(made))
+              )
+            )
+          : made,
         build("this commit", commit),
         build(
           "this commit, with an activity renamed",
