@@ -3,7 +3,7 @@
  * that was away, makes it so. Hence every step first looks at what an earlier run of it wrote, and writes under fixed keys.
  */
 import { Activity } from "@effect/workflow"
-import { Effect, Ref, Stream } from "effect"
+import { Effect, Stream } from "effect"
 import type { Event } from "../domain/Event.ts"
 import { type Entry, EventLog, type EventLogUnavailable, FINAL_STEP, type RunKey } from "../domain/EventLog.ts"
 import {
@@ -38,7 +38,7 @@ const write = (run: RunKey, entries: ReadonlyArray<Entry>) =>
       ({ open }) => open,
       () => new StepFailed({ code: "cancelled", message: "The run was cancelled.", retryable: false })
     ),
-    Effect.asVoid
+    Effect.map(({ written }) => written)
   )
 
 /** The run's last event. That there is one already is as good: this step ran before, or the run was cancelled. */
@@ -62,40 +62,44 @@ export const plan = (run: RunKey, payload: AgentWorkflowPayload) =>
   )
 
 /**
- * Streams the answer into rows. A second run of this step asks the model again, with the same idempotency key, and passes
- * over as much text as is written; it continues the numbering, so whatever way the rows were cut, none is doubled.
+ * Streams the answer into rows. A second run of this step asks the model again, with the same idempotency key, and goes on
+ * where the written rows end.
+ *
+ * Two runs of it may also be at work at once: a runner that was frozen wakes up and goes on, while its successor has long
+ * taken over. Each cuts its rows as its tokens come, so the row's number alone does not keep their texts apart. What does:
+ * a row is written only by who knows all rows before it. Whoever finds its number taken looks again how far the text is.
  */
 export const callModel = Effect.fn("step.callModel")(function* (run: RunKey, payload: AgentWorkflowPayload) {
   const step = "model"
   const log = yield* EventLog
   const model = yield* Model
   const attempt = yield* Activity.CurrentAttempt
-  const written = yield* log.ofStep(run.executionId, step).pipe(Effect.mapError(unavailable))
-  const known = written.reduce((length, { event }) => length + (event._tag === "Token" ? event.text.length : 0), 0)
+  const written = log.ofStep(run.executionId, step).pipe(
+    Effect.mapError(unavailable),
+    Effect.map((rows) => ({
+      rows: rows.length,
+      length: rows.reduce((sum, { event }) => sum + (event._tag === "Token" ? event.text.length : 0), 0)
+    }))
+  )
+  let text = ""
+  let known = yield* written
 
-  const text = yield* Ref.make("")
-  const sequence = yield* Ref.make(written.length)
-  const tokens = model.answer(request(run, payload, step), attempt).pipe(
-    Stream.mapError(modelFailed),
-    Stream.mapEffect((token) =>
-      Ref.modify(text, (before) => [{ token, end: before.length + token.length }, before + token])
-    ),
-    Stream.filter(({ end }) => end > known),
-    Stream.map(({ token }) => token)
-  )
-  yield* Stream.runForEach(Stream.groupedWithin(tokens, TOKENS_PER_ROW, ROW_EVERY), (row) =>
-    Effect.gen(function* () {
-      const joined = [...row].join("")
-      if (joined === "") return
-      const place = yield* Ref.getAndUpdate(sequence, (last) => last + 1)
-      yield* write(run, [{ step, sequence: place, event: { _tag: "Token", text: joined } }])
-    })
-  )
-  const answer = yield* Ref.get(text)
+  const flush: Effect.Effect<void, StepFailed, EventLog> = Effect.gen(function* () {
+    while (text.length > known.length) {
+      const end = text.length
+      const entry: Entry = { step, sequence: known.rows, event: { _tag: "Token", text: text.slice(known.length, end) } }
+      known = (yield* write(run, [entry])) > 0 ? { rows: known.rows + 1, length: end } : yield* written
+    }
+  })
+  const tokens = model.answer(request(run, payload, step), attempt).pipe(Stream.mapError(modelFailed))
+  yield* Stream.runForEach(Stream.groupedWithin(tokens, TOKENS_PER_ROW, ROW_EVERY), (row) => {
+    text += [...row].join("")
+    return flush
+  })
   return {
-    text: answer,
+    text,
     inputTokens: model.countTokens(payload.message),
-    outputTokens: model.countTokens(answer)
+    outputTokens: model.countTokens(text)
   } satisfies Answer
 })
 

@@ -58,13 +58,14 @@ export class EventLog extends Context.Tag("domain/EventLog")<
     /** Records the run with its `RunAccepted`, or finds the one that has its id already, in whichever session. */
     readonly accept: (run: NewRun) => Effect.Effect<AcceptedRun, EventLogUnavailable>
     /**
-     * Appends what is not there yet. `open` is false when the run had ended before: nothing was written then.
+     * Appends what is not there yet, and says how many that were. `open` is false when the run had ended before: nothing
+     * was written then. Fewer than given means that another run of the step has written under the same keys.
      * An `ApprovalRequested`, an `Approved` and the three last events set the run's status in the same statement.
      */
     readonly append: (
       run: RunKey,
       entries: ReadonlyArray<Entry>
-    ) => Effect.Effect<{ readonly open: boolean }, EventLogUnavailable>
+    ) => Effect.Effect<{ readonly open: boolean; readonly written: number }, EventLogUnavailable>
     /** What a step has written so far, in order. */
     readonly ofStep: (
       executionId: string,

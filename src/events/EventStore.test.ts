@@ -59,7 +59,7 @@ describe("EventStore", () => {
         yield* accept(run)
         yield* accept(run)
         yield* append(run, token(0, "a"), token(1, "b"))
-        yield* append(run, token(1, "b"), token(2, "c"))
+        expect(yield* append(run, token(1, "b"), token(2, "c"))).toEqual({ open: true, written: 1 })
         const events = yield* session(run)
         expect(events.map(({ eventId, step, sequence }) => [eventId, step, sequence])).toEqual([
           [1, "accept", 0],
@@ -79,7 +79,7 @@ describe("EventStore", () => {
         const ends = Array.from({ length: 10 }, (_, index) => final(index % 2 === 0 ? completed : cancelled))
         const outcomes = yield* Effect.forEach(ends, (entry) => append(run, entry), { concurrency: "unbounded" })
         expect(outcomes.filter(({ open }) => open)).toHaveLength(1)
-        expect(yield* append(run, token(0, "late"))).toEqual({ open: false })
+        expect(yield* append(run, token(0, "late"))).toEqual({ open: false, written: 0 })
         expect((yield* session(run)).map(({ step }) => step)).toEqual(["accept", "final"])
         const [last] = (yield* session(run)).slice(-1)
         expect(yield* status(run)).toBe(last?.event._tag === "Completed" ? "completed" : "cancelled")

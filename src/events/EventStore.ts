@@ -127,7 +127,7 @@ export const eventLog: Layer.Layer<EventLog, never, SqlClient.SqlClient> = Layer
           )
         )
       )
-      return { open: outcome?.open === true }
+      return { open: outcome?.open === true, written: outcome?.written ?? 0 }
     })
 
     return EventLog.of({

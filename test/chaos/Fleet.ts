@@ -107,6 +107,7 @@ export const fleet = (options: {
         })
     )
 
+    const oneRestart = Effect.unsafeMakeSemaphore(1).withPermits(1)
     const signal = (slot: Slot | undefined, name: NodeJS.Signals) => slot?.pod?.signal(name) ?? Effect.void
     const endSessions = (slot: Slot | undefined, locksOnly: boolean) =>
       query(
@@ -139,7 +140,12 @@ export const fleet = (options: {
         case "cut-database":
           return endSessions(slot, false)
         case "restart-database":
-          return Effect.orDie(server.restart(fault.signal))
+          // One restart after the other; a server that has not quite ended keeps its shared memory for a moment.
+          return oneRestart(
+            server
+              .restart(fault.signal)
+              .pipe(Effect.retry(Schedule.spaced("500 millis").pipe(Schedule.upTo("60 seconds"))))
+          ).pipe(Effect.orDie)
       }
     }
 
@@ -169,6 +175,8 @@ export const fleet = (options: {
       ),
       Layer.provide(Layer.succeed(CurrentProcess, { name: "client", release: "test" })),
       Layer.provide(Logger.minimumLogLevel(LogLevel.None)),
+      // It starts beside runners that start and on a machine that is busy.
+      Layer.retry(Schedule.spaced("500 millis").pipe(Schedule.upTo("60 seconds"))),
       Layer.orDie
     )
 

@@ -38,11 +38,26 @@ const carryOut = (planned: PlannedRun, told: Told) =>
     const session = { tenantId, sessionId: SessionId.make(planned.session) }
     const runId = RunId.make(planned.run)
     const ask = agent.ask(session, { runId, message: planned.message, model: "local" })
+    const over = (status: string) => status !== "accepted" && status !== "waiting"
+    const approve = store.run(tenantId, runId).pipe(
+      Effect.filterOrFail(
+        (run) => run._tag === "Some" && (run.value.status === "waiting" || over(run.value.status)),
+        () => new NotYet()
+      ),
+      Effect.retry(Schedule.spaced("50 millis").pipe(Schedule.upTo(2 * QUIET_WITHIN))),
+      Effect.andThen(persist(agent.approve(session, runId, "ann"), ({ _tag }) => _tag === "RunFinished")),
+      Effect.tap((answer) => Effect.sync(() => (told.approved = answer._tag === "Some"))),
+      Effect.option
+    )
     yield* Effect.sleep(planned.at)
     if (planned.cut !== undefined) {
       const answer = yield* Effect.timeoutOption(ask, planned.cut.after).pipe(Effect.option)
       if (answer._tag === "Some" && answer.value._tag === "Some") told.acknowledged = true
-      else if (!planned.cut.again) return
+      else if (!planned.cut.again) {
+        // If the run is there after all, somebody in another window approves it.
+        if (/\bapprove\b/.test(planned.message)) yield* Effect.forkScoped(approve)
+        return
+      }
     }
     if (!told.acknowledged) told.acknowledged = (yield* persist(ask))._tag === "Some"
     if (!told.acknowledged) return
@@ -53,20 +68,7 @@ const carryOut = (planned: PlannedRun, told: Told) =>
       if (answer._tag === "Some") told.cancelled = answer.value.status
       return
     }
-    if (/\bapprove\b/.test(planned.message)) {
-      const over = (status: string) => status !== "accepted" && status !== "waiting"
-      const state = yield* store.run(tenantId, runId).pipe(
-        Effect.filterOrFail(
-          (run) => run._tag === "Some" && (run.value.status === "waiting" || over(run.value.status)),
-          () => new NotYet()
-        ),
-        Effect.retry(Schedule.spaced("50 millis").pipe(Schedule.upTo(QUIET_WITHIN))),
-        Effect.option
-      )
-      if (state._tag === "None") return
-      const answer = yield* persist(agent.approve(session, runId, "ann"), ({ _tag }) => _tag === "RunFinished")
-      told.approved = answer._tag === "Some"
-    }
+    if (/\bapprove\b/.test(planned.message)) yield* approve
   })
 
 /** Follows a session as a socket does, and goes on from the last event that arrived. */

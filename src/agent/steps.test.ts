@@ -1,0 +1,86 @@
+import { expect, it } from "@effect/vitest"
+import { Effect, Fiber, Layer, Stream } from "effect"
+import { until } from "../../test/support/wait.ts"
+import type { RecordedEvent } from "../domain/Event.ts"
+import { EventLog, type RunKey } from "../domain/EventLog.ts"
+import { EventId, RunId, SessionId, TenantId } from "../domain/Ids.ts"
+import { Model } from "./model/Model.ts"
+import { callModel } from "./steps.ts"
+
+const run: RunKey = {
+  tenantId: TenantId.make("t"),
+  sessionId: SessionId.make("s"),
+  runId: RunId.make("r"),
+  executionId: "x"
+}
+const payload = { ...run, message: "hello", model: "local" }
+
+/** Keeps the promise of `append` on a list: a key that is taken stays as it is. */
+const log = (rows: Array<RecordedEvent>): Layer.Layer<EventLog> =>
+  Layer.succeed(EventLog, {
+    append: (key, entries) =>
+      Effect.sync(() => {
+        const fresh = entries.filter(
+          (entry) => !rows.some((row) => row.step === entry.step && row.sequence === entry.sequence)
+        )
+        for (const entry of fresh)
+          rows.push({ ...key, ...entry, eventId: EventId.make(rows.length + 1), occurredAt: new Date(0) })
+        return { open: true, written: fresh.length }
+      }),
+    ofStep: (_, step) => Effect.sync(() => rows.filter((row) => row.step === step)),
+    accept: () => Effect.dieMessage("not asked for"),
+    run: () => Effect.dieMessage("not asked for"),
+    recordUsage: () => Effect.dieMessage("not asked for")
+  })
+
+/** Answers with `tokens`; before the one at `at` it waits for the latch. */
+const model = (tokens: ReadonlyArray<string>, at: number, latch: Effect.Latch): Layer.Layer<Model> =>
+  Layer.succeed(Model, {
+    countTokens: () => tokens.length,
+    plan: () => Effect.succeed({ calls: [] }),
+    answer: () =>
+      Stream.fromIterable(tokens).pipe(
+        Stream.rechunk(1),
+        Stream.zipWithIndex,
+        Stream.mapEffect(([token, index]) => (index === at ? Effect.as(latch.await, token) : Effect.succeed(token)))
+      )
+  })
+
+const tokens = Array.from({ length: 60 }, (_, index) => `${index} `)
+const text = (rows: ReadonlyArray<RecordedEvent>) =>
+  rows.map(({ event }) => (event._tag === "Token" ? event.text : "")).join("")
+
+it.live.each([1, 5, 17, 31, 59])(
+  "writes the answer once when a runner that froze before token %d wakes up after its successor",
+  (frozenAt) =>
+    Effect.gen(function* () {
+      const rows: Array<RecordedEvent> = []
+      const [asleep, awake] = yield* Effect.all([Effect.makeLatch(false), Effect.makeLatch(true)])
+      const step = callModel(run, payload)
+      const stale = yield* step.pipe(Effect.provide([log(rows), model(tokens, frozenAt, asleep)]), Effect.fork)
+      yield* until(
+        "the first row",
+        Effect.sync(() => rows.length),
+        (count) => count > 0
+      )
+      // The successor's rows are cut elsewhere: it began in the middle of the text.
+      const answer = yield* step.pipe(Effect.provide([log(rows), model(tokens, 3, awake)]))
+      const after = rows.length
+      yield* asleep.open
+      expect((yield* Fiber.join(stale)).text).toBe(tokens.join(""))
+      expect(answer.text).toBe(tokens.join(""))
+      expect(text(rows)).toBe(tokens.join(""))
+      expect(rows).toHaveLength(after)
+    })
+)
+
+it.live("writes the answer once when two runners are at work on it at the same time", () =>
+  Effect.gen(function* () {
+    const rows: Array<RecordedEvent> = []
+    const open = yield* Effect.makeLatch(true)
+    const one = callModel(run, payload).pipe(Effect.provide([log(rows), model(tokens, 0, open)]))
+    yield* Effect.all([one, one, one], { concurrency: "unbounded" })
+    expect(text(rows)).toBe(tokens.join(""))
+    expect(rows.map(({ sequence }) => sequence)).toEqual(rows.map((_, index) => index))
+  })
+)
