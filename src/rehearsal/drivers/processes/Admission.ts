@@ -35,8 +35,7 @@ interface Problem {
 export const nameOf = (object: { readonly kind: string; readonly metadata: { readonly name: string } }): string =>
   `${object.kind}/${object.metadata.name}`
 
-const wayOut =
-  "Remove it, rehearse with `--driver kubernetes`, or teach the process driver what it means (src/rehearsal/drivers/processes)."
+const wayOut = "Remove it, or teach the process driver what it means (src/rehearsal/drivers/processes)."
 
 const fieldPath = (path: ReadonlyArray<PropertyKey>): string =>
   path.reduce<string>(
@@ -360,5 +359,10 @@ export const admit = (
     problems.push(...checkRules(entry, context, purpose))
     admitted.push(entry)
   }
-  return problems.length > 0 ? Either.left(refusal(problems)) : Either.right(admitted)
+  // A field that no alternative of a union takes is reported by each of them: once is enough.
+  const distinct = problems.filter(
+    ({ field, object }, index) =>
+      problems.findIndex((other) => other.field === field && other.object === object) === index
+  )
+  return distinct.length > 0 ? Either.left(refusal(distinct)) : Either.right(admitted)
 }

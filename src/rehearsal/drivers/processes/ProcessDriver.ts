@@ -54,7 +54,7 @@ export const make = (options: ProcessDriverOptions): Effect.Effect<ProcessDriver
   Effect.gen(function* () {
     if (process.platform !== "linux") {
       return yield* new DriverFailed({
-        message: `The process driver runs on Linux, and this is ${process.platform}: it gives each pod an address of its own in 127.0.0.0/8 and finds left-over processes in /proc. Run it in a Linux container or VM, or rehearse with \`--driver kubernetes\`.`
+        message: `The process driver runs on Linux, and this is ${process.platform}: it gives each pod an address of its own in 127.0.0.0/8 and finds left-over processes in /proc. Run it in a Linux container or VM.`
       })
     }
     const janitor = yield* Janitor.start
