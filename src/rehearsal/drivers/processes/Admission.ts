@@ -61,7 +61,7 @@ const decode = (raw: KubeObject): Either.Either<AnyDecoded, ReadonlyArray<Proble
       {
         object,
         field: "kind",
-        message: `The process driver has no ${raw.kind}: it knows ${kinds.join(", ")}. Leave the object out of the overlay, or rehearse with \`--driver kubernetes\`.`
+        message: `The process driver has no ${raw.kind}: it knows ${kinds.join(", ")}. Leave the object out of the overlay.`
       }
     ])
   }
