@@ -22,6 +22,10 @@ export const problems = {
   "length-required": { status: 411, title: "The request body must say how long it is" },
   "body-too-large": { status: 413, title: "The request body is too large" },
   "media-type-unsupported": { status: 415, title: "The request body must be JSON" },
+  "rate-limited": { status: 429, title: "Too many requests" },
+  "too-many-open-runs": { status: 429, title: "The tenant has as many open runs as it may have" },
+  "token-budget-spent": { status: 429, title: "The tenant's token budget for today is spent" },
+  "system-busy": { status: 429, title: "More runs are under way than can be worked on" },
   "internal-error": { status: 500, title: "The gateway failed" },
   "agents-unavailable": { status: 503, title: "No runner answered in time" },
   "database-unavailable": { status: 503, title: "The database did not answer in time" },
@@ -60,7 +64,9 @@ export const ProblemDocument = Schema.Struct({
   title: Schema.String,
   status: Schema.Int,
   code: Schema.Literal(...(Object.keys(problems) as [ProblemCode, ...Array<ProblemCode>])),
-  detail: Schema.String
+  detail: Schema.String,
+  /** Seconds, as the header `Retry-After`: where an answer has no headers, this is all there is. */
+  retryAfter: Schema.optional(Schema.Number)
 }).annotations({ identifier: "Problem", description: "RFC 9457 problem document. Decide by `code`." })
 export type ProblemDocument = typeof ProblemDocument.Type
 
@@ -69,7 +75,8 @@ export const toDocument = (error: Problem): ProblemDocument => ({
   title: problems[error.code].title,
   status: error.status,
   code: error.code,
-  detail: error.detail
+  detail: error.detail,
+  ...(error.retryAfter === undefined ? {} : { retryAfter: error.retryAfter })
 })
 
 /** The schema of one problem, for an endpoint's declared errors. */
@@ -79,7 +86,7 @@ export const problemSchema = <Code extends ProblemCode>(code: Code): Schema.Sche
     Schema.declare((value): value is Problem<Code> => value instanceof Problem && value.code === code),
     {
       strict: true,
-      decode: (document) => problem(code, document.detail),
+      decode: ({ detail, retryAfter }) => problem(code, detail, retryAfter === undefined ? {} : { retryAfter }),
       encode: (error) => toDocument(error)
     }
   ).annotations({

@@ -1,6 +1,10 @@
 /** The gateway as a whole: HTTP and WebSocket on one port, over what `Ports.ts` asks for. */
+import type { RequestListener } from "node:http"
+import { HttpMiddleware } from "@effect/platform"
 import { NodeHttpServer } from "@effect/platform-node"
 import { type Duration, Effect, Layer } from "effect"
+import { render } from "../runtime/Prometheus.ts"
+import * as Admission from "./Admission.ts"
 import { DefaultModel, httpApp } from "./HttpHandlers.ts"
 import * as Identity from "./Identity.ts"
 import { Lifecycle } from "./Lifecycle.ts"
@@ -16,6 +20,9 @@ export interface GatewayOptions {
   readonly idleLimit: Duration.DurationInput
   readonly identity: Identity.IdentityConfig
   readonly defaultModel: string
+  readonly admission: Admission.AdmissionLimits
+  /** Proxies of ours between a client and this process: see `Admission.clientAddress`. */
+  readonly proxyHops: number
   readonly socketLimits?: SocketLimits
 }
 
@@ -23,7 +30,15 @@ export interface GatewayOptions {
 export const serve = (options: GatewayOptions) =>
   Effect.gen(function* () {
     const sockets = yield* Sockets.Sockets
-    const handler = yield* NodeHttpServer.makeHandler(yield* httpApp)
+    const routes = yield* NodeHttpServer.makeHandler(yield* httpApp).pipe(
+      // Probes come every few seconds and would be most of all traces.
+      Effect.locally(HttpMiddleware.currentTracerDisabledWhen, ({ url }) => url === "/healthz" || url === "/readyz")
+    )
+    // Not a part of the API: what Prometheus reads, without a word on any tenant.
+    const handler: RequestListener = (request, response) => {
+      if (request.url !== "/metrics") return routes(request, response)
+      response.writeHead(200, { "content-type": "text/plain; version=0.0.4; charset=utf-8" }).end(render())
+    }
     return yield* Listener.serve({
       host: options.host,
       port: options.port,
@@ -42,6 +57,8 @@ export const layer = (options: GatewayOptions) =>
     Layer.provideMerge(
       Layer.mergeAll(
         Lifecycle.layer,
+        Admission.layer(options.admission),
+        Layer.succeed(Admission.ProxyHops, options.proxyHops),
         Identity.layer(options.identity),
         Layer.succeed(DefaultModel, options.defaultModel),
         NodeHttpServer.layerContext

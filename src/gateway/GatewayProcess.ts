@@ -9,10 +9,12 @@ import * as ClusterClient from "../runtime/ClusterClient.ts"
 import * as Database from "../runtime/Database.ts"
 import * as Health from "../runtime/Health.ts"
 import * as Logging from "../runtime/Logging.ts"
+import * as Telemetry from "../runtime/Telemetry.ts"
 import * as Gateway from "./Gateway.ts"
 import type { GatewaySettings } from "./GatewaySettings.ts"
 import type { ListenFailed } from "./Listener.ts"
 import * as Live from "./Live.ts"
+import * as ObservedRecords from "./ObservedRecords.ts"
 import { type Check, Checks } from "./Ports.ts"
 
 const checks = Layer.effect(
@@ -47,13 +49,14 @@ const checks = Layer.effect(
 export const layer = (settings: GatewaySettings, release: string): Layer.Layer<never, SqlError | ListenFailed> =>
   Layer.scopedDiscard(Gateway.serve(settings.serve)).pipe(
     Layer.provide(Gateway.layer(settings.serve)),
-    Layer.provide([Live.agents, Live.records, checks]),
+    Layer.provide([Live.agents, ObservedRecords.layer(Live.records), Live.load, checks]),
     Layer.provide(ClusterClient.layer(settings)),
     Layer.provide([EventStore.Default, Feed.Default]),
     Layer.provide(
       Database.layer(settings.database, { applicationName: settings.name, maxConnections: settings.poolMax })
     ),
     Layer.provide(Layer.succeed(CurrentProcess, { name: settings.name, release })),
+    Layer.provide(Telemetry.fromEnv(process.env, { service: "agent-gateway", pod: settings.name, release })),
     Layer.provide(Logging.layer(Logging.fromEnv(process.env, release))),
     Layer.provide(Logger.minimumLogLevel(LogLevel.fromLiteral(settings.logLevel)))
   )

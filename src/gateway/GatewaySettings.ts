@@ -1,6 +1,7 @@
 /** What a gateway is told by its environment. */
 import { Duration, type Either } from "effect"
 import { type Env, Reader, type RunnerSettings, readCluster, type SettingsRefused } from "../runtime/Settings.ts"
+import type { AdmissionLimits } from "./Admission.ts"
 import type { GatewayOptions } from "./Gateway.ts"
 
 export interface GatewaySettings
@@ -12,6 +13,30 @@ export interface GatewaySettings
 const DRAIN_LIMIT = Duration.seconds(25)
 /** Clients with kept-alive connections send something more often than that, or nothing for a long time. */
 const IDLE_LIMIT_MS = 12_000
+
+/**
+ * What all tenants may do; `agents.tenant_limits` has the exceptions. A burst is two seconds of a rate.
+ *
+ * Rates are for this process. They keep a flood off, and leave well alone what people and the load of a rehearsal do (some
+ * ten requests a second). A tenant has 1,000 runs open at most, and all together 2,000 under way: at some 50 a second,
+ * which one small database carries, the last of them waits 40 s.
+ */
+const readAdmission = (reader: Reader): AdmissionLimits => {
+  const rate = (name: string, fallback: number) => {
+    const perSecond = reader.integer(name, [1, 1_000_000], fallback)
+    return { perSecond, burst: 2 * perSecond }
+  }
+  const tokensPerDay = reader.integer("TOKENS_PER_DAY", [0, 1_000_000_000_000], 0)
+  return {
+    address: rate("ADDRESS_REQUESTS_PER_SECOND", 500),
+    user: rate("USER_REQUESTS_PER_SECOND", 100),
+    tenant: rate("TENANT_REQUESTS_PER_SECOND", 200),
+    openRuns: reader.integer("TENANT_OPEN_RUNS", [1, 1_000_000], 1_000),
+    queueDepth: reader.integer("QUEUE_DEPTH", [1, 1_000_000], 2_000),
+    // 0 is no budget: a tenant with one has it in its row.
+    tokensPerDay: tokensPerDay === 0 ? undefined : tokensPerDay
+  }
+}
 
 /** Other schemes (`file:`, `data:`) would let a setting name its own keys. */
 const webUrl = (reader: Reader, name: string): URL => {
@@ -35,6 +60,8 @@ export const readGateway = (env: Env): Either.Either<GatewaySettings, SettingsRe
       drainLimit: DRAIN_LIMIT,
       idleLimit: Duration.millis(reader.integer("DRAIN_IDLE_MS", [0, 30_000], IDLE_LIMIT_MS)),
       defaultModel: reader.text("DEFAULT_MODEL", "local"),
+      admission: readAdmission(reader),
+      proxyHops: reader.integer("PROXY_HOPS", [0, 10], 0),
       identity: {
         issuer: reader.text("IDENTITY_ISSUER"),
         audience: reader.text("IDENTITY_AUDIENCE"),

@@ -200,6 +200,7 @@ it.scopedLive("serves the OpenAPI document of its routes, problems included", ()
       "411",
       "413",
       "415",
+      "429",
       "500",
       "503"
     ])

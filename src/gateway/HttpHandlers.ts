@@ -13,6 +13,7 @@ import { Authenticated, GatewayApi, type Health, MAX_BODY_BYTES } from "../domai
 import { CurrentCaller } from "../domain/Caller.ts"
 import { EventId } from "../domain/Ids.ts"
 import { PROBLEM_MEDIA_TYPE, Problem, problem, toDocument } from "../domain/Problem.ts"
+import { Admission, clientAddress, ProxyHops } from "./Admission.ts"
 import { Identity } from "./Identity.ts"
 import { Lifecycle } from "./Lifecycle.ts"
 import { Checks } from "./Ports.ts"
@@ -106,6 +107,20 @@ const fromFailure = (failure: unknown): Problem | undefined => {
   return undefined
 }
 
+/** Probes come from the kubelet and must never be refused. */
+const PROBES: ReadonlyArray<string> = ["/healthz", "/readyz"]
+
+const guardRate = Effect.gen(function* () {
+  const admission = yield* Admission
+  const hops = yield* ProxyHops
+  return Effect.gen(function* () {
+    const request = yield* HttpServerRequest.HttpServerRequest
+    if (PROBES.includes(request.url)) return
+    const remote = Option.getOrUndefined(request.remoteAddress)
+    yield* admission.address(clientAddress(remote, request.headers["x-forwarded-for"], hops))
+  })
+})
+
 /** Refused before anything is read: too large by its own word, or of a kind that would be spooled to disk. */
 const guardBody = Effect.gen(function* () {
   const request = yield* HttpServerRequest.HttpServerRequest
@@ -129,18 +144,24 @@ const guardBody = Effect.gen(function* () {
  * HttpApi types the failures that pass here as `never`, since it encodes them itself right after: those that are left to it
  * (a readiness that says no) go on as they are.
  */
-const problems = (app: HttpApp.Default): HttpApp.Default =>
-  guardBody.pipe(
-    Effect.andThen(app),
-    Effect.catchAllCause((cause) => {
-      const known = fromFailure(Cause.squash(cause))
-      if (known !== undefined) return Effect.succeed(documentResponse(known))
-      if (Cause.isFailure(cause) || Cause.isInterruptedOnly(cause)) return Effect.failCause(cause as Cause.Cause<never>)
-      return Effect.logError("a request failed", cause).pipe(
-        Effect.as(documentResponse(problem("internal-error", "The failure was logged.")))
+const problems = Effect.map(
+  guardRate,
+  (rate) =>
+    (app: HttpApp.Default): HttpApp.Default =>
+      rate.pipe(
+        Effect.andThen(guardBody),
+        Effect.andThen(app),
+        Effect.catchAllCause((cause) => {
+          const known = fromFailure(Cause.squash(cause))
+          if (known !== undefined) return Effect.succeed(documentResponse(known))
+          if (Cause.isFailure(cause) || Cause.isInterruptedOnly(cause))
+            return Effect.failCause(cause as Cause.Cause<never>)
+          return Effect.logError("a request failed", cause).pipe(
+            Effect.as(documentResponse(problem("internal-error", "The failure was logged.")))
+          )
+        })
       )
-    })
-  )
+)
 
 const ApiLive = HttpApiBuilder.api(GatewayApi).pipe(
   Layer.provide([RunsLive, HealthLive]),

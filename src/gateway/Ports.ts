@@ -56,6 +56,35 @@ export class Records extends Context.Tag("gateway/Records")<
   }
 >() {}
 
+/** What one tenant may do, where it differs from what all may; and what it has spent. */
+export interface TenantAllowance {
+  readonly requestsPerSecond?: number
+  readonly openRuns?: number
+  readonly tokensPerDay?: number
+  /** Input and output tokens since midnight, UTC. */
+  readonly tokensToday: number
+}
+
+/** How much is under way: what admission asks before a run costs anything. */
+export class Load extends Context.Tag("gateway/Load")<
+  Load,
+  {
+    readonly allowance: (tenantId: TenantId) => Effect.Effect<TenantAllowance, StorageUnavailable>
+    /**
+     * The tenant's open runs, without those of `starting` and counted no further than `atMost`; and whether it has the run
+     * `runId` already, open or not.
+     */
+    readonly tenant: (
+      tenantId: TenantId,
+      runId: RunId,
+      starting: ReadonlyArray<RunId>,
+      atMost: number
+    ) => Effect.Effect<{ readonly open: number; readonly known: boolean }, StorageUnavailable>
+    /** Runs of all tenants that are worked on or wait to be, without those that wait for a person; no further than `atMost`. */
+    readonly working: (atMost: number) => Effect.Effect<number, StorageUnavailable>
+  }
+>() {}
+
 export interface Check {
   readonly name: string
   /** Fails with the reason, in words, when this does not work. */

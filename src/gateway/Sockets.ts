@@ -7,6 +7,7 @@ import { MAX_BODY_BYTES } from "../domain/Api.ts"
 import { SessionId } from "../domain/Ids.ts"
 import { PROBLEM_MEDIA_TYPE, type Problem, problem, toDocument } from "../domain/Problem.ts"
 import { CloseCode } from "../domain/SocketMessages.ts"
+import { Admission, clientAddress, ProxyHops } from "./Admission.ts"
 import type { DefaultModel } from "./HttpHandlers.ts"
 import { Identity } from "./Identity.ts"
 import type { Records } from "./Ports.ts"
@@ -51,6 +52,14 @@ const decodeEventId = Schema.decodeUnknown(Schema.NumberFromString.pipe(Schema.i
 
 /** Who comes, to which session, from which event on. */
 const handshake = Effect.fn("Sockets.handshake")(function* (request: IncomingMessage) {
+  const forwarded = request.headers["x-forwarded-for"]
+  yield* (yield* Admission).address(
+    clientAddress(
+      request.socket.remoteAddress,
+      Array.isArray(forwarded) ? forwarded.join(",") : forwarded,
+      yield* ProxyHops
+    )
+  )
   const url = new URL(request.url ?? "/", "http://gateway")
   const path = /^\/ws\/([^/]+)$/.exec(url.pathname)?.[1]
   if (path === undefined) return yield* problem("route-not-found", "WebSockets are at /ws/{sessionId}.")
@@ -74,7 +83,7 @@ const refuse = (request: IncomingMessage, socket: Duplex, error: Problem) => {
   response.end(JSON.stringify(toDocument(error)), () => socket.end())
 }
 
-type Requirements = Identity | Records | Runs.Requirements | DefaultModel
+type Requirements = Identity | ProxyHops | Records | Runs.Requirements | DefaultModel
 
 /** `limits` are for tests; production takes the defaults. */
 export const layer = (limits: SocketLimits = defaultLimits): Layer.Layer<Sockets, never, Requirements> =>

@@ -8,10 +8,11 @@ import * as DevIssuer from "../../src/domain/DevIssuer.ts"
 import type { Event, RecordedEvent } from "../../src/domain/Event.ts"
 import { EventId, type RunId, type SessionId, type TenantId } from "../../src/domain/Ids.ts"
 import { isOpen, type RunView } from "../../src/domain/Run.ts"
+import type { AdmissionLimits } from "../../src/gateway/Admission.ts"
 import * as Gateway from "../../src/gateway/Gateway.ts"
 import { Lifecycle } from "../../src/gateway/Lifecycle.ts"
 import type { ListenFailed } from "../../src/gateway/Listener.ts"
-import { Agents, Checks, Records, StorageUnavailable } from "../../src/gateway/Ports.ts"
+import { Agents, Checks, Load, Records, StorageUnavailable } from "../../src/gateway/Ports.ts"
 import type { SocketLimits } from "../../src/gateway/SessionSocket.ts"
 
 export const AUDIENCE = "https://gateway.test"
@@ -62,8 +63,15 @@ export interface TestGateway {
   readonly lifecycle: typeof Lifecycle.Service
 }
 
+const wide = { perSecond: 10_000, burst: 10_000 }
+
 export const testGateway = (
-  options: { readonly socketLimits?: SocketLimits; readonly askDelay?: Effect.Effect<void> } = {}
+  options: {
+    readonly socketLimits?: SocketLimits
+    readonly askDelay?: Effect.Effect<void>
+    readonly admission?: Partial<AdmissionLimits>
+    readonly proxyHops?: number
+  } = {}
 ): Effect.Effect<TestGateway, ListenFailed, Scope.Scope> =>
   Effect.gen(function* () {
     const issuer = yield* testIssuer()
@@ -188,6 +196,16 @@ export const testGateway = (
       idleLimit: "200 millis",
       identity: { issuer: issuer.issuer, audience: AUDIENCE, jwksUrl: new URL(`${issuer.url}/jwks`) },
       defaultModel: "local",
+      admission: {
+        address: wide,
+        user: wide,
+        tenant: wide,
+        openRuns: 1_000,
+        queueDepth: 1_000,
+        tokensPerDay: undefined,
+        ...options.admission
+      },
+      proxyHops: options.proxyHops ?? 0,
       ...(options.socketLimits === undefined ? {} : { socketLimits: options.socketLimits })
     }
     const context = yield* Layer.build(
@@ -196,6 +214,19 @@ export const testGateway = (
           Layer.mergeAll(
             Layer.succeed(Agents, agents),
             Layer.succeed(Records, records),
+            Layer.succeed(Load, {
+              allowance: () => Effect.succeed({ tokensToday: 0 }),
+              tenant: (tenantId, runId, starting) =>
+                Effect.map(Ref.get(world), ({ runs }) => {
+                  const mine = runs.filter((run) => run.tenantId === tenantId)
+                  return {
+                    open: mine.filter((run) => isOpen(run.status) && !starting.includes(run.runId)).length,
+                    known: mine.some((run) => run.runId === runId)
+                  }
+                }),
+              working: () =>
+                Effect.map(Ref.get(world), ({ runs }) => runs.filter(({ status }) => status === "accepted").length)
+            }),
             Layer.succeed(Checks, [
               {
                 name: "database",

@@ -13,12 +13,23 @@ export const SMOKE_TENANT = "smoke"
 export interface Stack extends Omit<TestCluster, "runner"> {
   readonly issuer: DevIssuer.DevIssuer
   readonly token: string
+  /** The mounted Secret of the database, the same for all. */
+  readonly secret: string
   /** Starts a runner and waits until it is ready. */
-  readonly runner: (ordinal: number) => Effect.Effect<TestPod, unknown, Scope.Scope>
+  readonly runner: (
+    ordinal: number,
+    env?: Readonly<Record<string, string>>
+  ) => Effect.Effect<TestPod, unknown, Scope.Scope>
   /** Starts a gateway and waits until it is ready. */
-  readonly gateway: (ordinal: number) => Effect.Effect<TestPod & { readonly url: string }, unknown, Scope.Scope>
+  readonly gateway: (
+    ordinal: number,
+    env?: Readonly<Record<string, string>>
+  ) => Effect.Effect<TestPod & { readonly url: string }, unknown, Scope.Scope>
   /** Starts a gateway and leaves it at that. */
-  readonly gatewayPod: (ordinal: number) => Effect.Effect<TestPod, never, Scope.Scope>
+  readonly gatewayPod: (
+    ordinal: number,
+    env?: Readonly<Record<string, string>>
+  ) => Effect.Effect<TestPod, never, Scope.Scope>
   /** A Service in front of gateways: passes each connection to one of `endpoints` (their addresses) in turn. */
   readonly service: Effect.Effect<{ readonly url: string; readonly endpoints: Set<string> }, never, Scope.Scope>
   /** Ends a runner with SIGKILL and starts it again under its name. */
@@ -52,9 +63,9 @@ export const stack: Effect.Effect<Stack, never, Scope.Scope> = Effect.gen(functi
   yield* serveHttp(subnet.address(3), 8080, issuer.handler)
 
   const runners = new Map<string, TestPod>()
-  const runner = (ordinal: number) =>
+  const runner = (ordinal: number, env: Readonly<Record<string, string>> = {}) =>
     Effect.gen(function* () {
-      const started = yield* cluster.runner(ordinal)
+      const started = yield* cluster.runner(ordinal, { env })
       runners.set(started.name, started)
       yield* started.ready
       return started
@@ -75,7 +86,7 @@ export const stack: Effect.Effect<Stack, never, Scope.Scope> = Effect.gen(functi
     response.writeHead(known ? 200 : 404, { "content-type": "application/json" }).end("{}")
   })
 
-  const gatewayPod = (ordinal: number) =>
+  const gatewayPod = (ordinal: number, env: Readonly<Record<string, string>> = {}) =>
     startPod({
       image,
       program: "gateway",
@@ -87,13 +98,15 @@ export const stack: Effect.Effect<Stack, never, Scope.Scope> = Effect.gen(functi
         IDENTITY_AUDIENCE: AUDIENCE,
         IDENTITY_JWKS_URL: `${issuer.issuer}/jwks`,
         DRAIN_WINDOW_MS: "300",
-        DRAIN_IDLE_MS: "3000"
+        DRAIN_IDLE_MS: "3000",
+        ...env
       }
     })
 
   return {
     ...cluster,
     issuer,
+    secret,
     token: yield* issuer.issue({ audience: AUDIENCE }),
     runner,
     kill,
@@ -121,9 +134,9 @@ export const stack: Effect.Effect<Stack, never, Scope.Scope> = Effect.gen(functi
       return { url: `http://${subnet.address(5)}:8080`, endpoints }
     }),
     gatewayPod,
-    gateway: (ordinal) =>
+    gateway: (ordinal, env) =>
       Effect.gen(function* () {
-        const pod = yield* gatewayPod(ordinal)
+        const pod = yield* gatewayPod(ordinal, env)
         yield* pod.ready
         return { ...pod, url: `http://${pod.address}:8080` }
       }),

@@ -9,6 +9,7 @@ import { extract } from "../../surface/extract.ts"
 import type { Surface } from "../../surface/Surface.ts"
 // Loading a module of statements lists them.
 import "../../events/statements.ts"
+import "../../gateway/statements.ts"
 import "../../gates/Releases.ts"
 import "../../runtime/statements.ts"
 
