@@ -13,7 +13,8 @@ import { SqlClient } from "@effect/sql/SqlClient"
 import { Data, Effect, Equal, Layer, Option, Runtime, Schedule } from "effect"
 import { neededMigrations } from "./ImageRoot.ts"
 import { Lifecycle } from "./Lifecycle.ts"
-import { appliedMigrations } from "./statements.ts"
+import { render } from "./Prometheus.ts"
+import { appliedMigrations, openRuns } from "./statements.ts"
 
 /** Shorter than the probe's own limit, so that the answer says what is wrong instead of timing out. */
 const CHECK_TIMEOUT = "2 seconds"
@@ -107,8 +108,37 @@ const serve = (host: string, port: number, paths: Readonly<Record<string, Answer
     )
   })
 
-const gauge = (name: string, help: string, value: number) =>
-  `# HELP ${name} ${help}\n# TYPE ${name} gauge\n${name} ${value}\n`
+const gauge = (name: string, help: string, value: number, status?: string) =>
+  status === undefined || status === "accepted"
+    ? `# HELP ${name} ${help}\n# TYPE ${name} gauge\n${sample(name, value, status)}`
+    : sample(name, value, status)
+
+const sample = (name: string, value: number, status: string | undefined) =>
+  `${name}${status === undefined ? "" : `{status="${status}"}`} ${value}\n`
+
+/** Of the whole database, whichever runner is asked. Absent while the database does not answer. */
+const openRunsNow = Effect.gen(function* () {
+  const sql = yield* SqlClient
+  return openRuns.run().pipe(
+    Effect.provideService(SqlClient, sql),
+    Effect.timeout(CHECK_TIMEOUT),
+    Effect.map((rows) => {
+      const both = ["accepted", "waiting"].map((status) => ({
+        status,
+        row: rows.find((each) => each.status === status) ?? { runs: 0, oldestSeconds: 0 }
+      }))
+      return [
+        ...both.map(({ row, status }) =>
+          gauge("agents_open_runs", "Runs that have not ended, by status.", row.runs, status)
+        ),
+        ...both.map(({ row, status }) =>
+          gauge("agents_oldest_open_run_seconds", "Age of the oldest of them.", row.oldestSeconds, status)
+        )
+      ]
+    }),
+    Effect.catchAllCause(() => Effect.succeed<ReadonlyArray<string>>([]))
+  )
+})
 
 /** Serves the three paths of a runner until the scope closes. */
 export const runner = (options: {
@@ -129,6 +159,7 @@ export const runner = (options: {
       const lifecycle = yield* Lifecycle
       const sharding = yield* Sharding.Sharding
       const held = yield* shardsHeld
+      const open = yield* openRunsNow
       const complaint = firstComplaint([
         Effect.provideService(phase, Lifecycle, lifecycle),
         yield* databaseReady,
@@ -148,7 +179,7 @@ export const runner = (options: {
         "/readyz": Effect.map(complaint, (why) =>
           why === undefined ? { status: 200, body: "ready\n" } : { status: 503, body: `${why}\n` }
         ),
-        "/metrics": Effect.map(sharding.activeEntityCount, (entities) => ({
+        "/metrics": Effect.map(Effect.all([sharding.activeEntityCount, open]), ([entities, openNow]) => ({
           status: 200,
           body: [
             gauge("agents_shards_held", "Shards that this runner holds.", held()),
@@ -159,7 +190,9 @@ export const runner = (options: {
               "CPU time used.",
               Object.values(process.cpuUsage()).reduce((a, b) => a + b) / 1e6
             ),
-            gauge("process_resident_memory_bytes", "Memory in use.", process.memoryUsage.rss())
+            gauge("process_resident_memory_bytes", "Memory in use.", process.memoryUsage.rss()),
+            ...openNow,
+            render()
           ].join("")
         }))
       })

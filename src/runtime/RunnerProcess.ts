@@ -5,6 +5,7 @@ import { Layer, Logger, LogLevel } from "effect"
 import * as AgentLive from "../agent/AgentLive.ts"
 import * as AgentWorkflowLive from "../agent/AgentWorkflowLive.ts"
 import * as LocalModel from "../agent/model/LocalModel.ts"
+import * as Observed from "../agent/model/Observed.ts"
 import * as Tools from "../agent/tools/Tools.ts"
 import { CurrentProcess } from "../domain/CurrentProcess.ts"
 import { eventLog } from "../events/EventStore.ts"
@@ -14,14 +15,16 @@ import * as HandoverLive from "./HandoverLive.ts"
 import * as Health from "./Health.ts"
 import * as Lifecycle from "./Lifecycle.ts"
 import * as Logging from "./Logging.ts"
+import * as ObservedLog from "./ObservedLog.ts"
 import * as RestartAccepted from "./RestartAccepted.ts"
 import * as RunnerRecord from "./RunnerRecord.ts"
 import { applicationName } from "./RunnerWatch.ts"
 import type { RunnerSettings } from "./Settings.ts"
+import * as Telemetry from "./Telemetry.ts"
 
 /** What the agent is made of here: the model, the tools and the event log can be swapped one by one. */
 const agent = Layer.mergeAll(AgentLive.layer, AgentWorkflowLive.layer, RestartAccepted.layer).pipe(
-  Layer.provide([eventLog, LocalModel.layer, Tools.layer, HandoverLive.layer])
+  Layer.provide([ObservedLog.layer(eventLog), Observed.layer(LocalModel.layer), Tools.layer, HandoverLive.layer])
 )
 
 /**
@@ -46,6 +49,7 @@ export const layer = (
     ),
     Layer.provide(Lifecycle.Lifecycle.Default),
     Layer.provide(Layer.succeed(CurrentProcess, { name: settings.name, release })),
+    Layer.provide(Telemetry.fromEnv(process.env, { service: "agent-runner", pod: settings.name, release })),
     Layer.provide(Logging.layer(Logging.fromEnv(process.env, release))),
     Layer.provide(Logger.minimumLogLevel(LogLevel.fromLiteral(settings.logLevel)))
   )

@@ -62,6 +62,16 @@ order by r.accepted_at limit $1`,
   })
 })
 
+/** For the metrics: an index of open runs alone answers it. */
+export const openRuns = Statement.make<[]>()({
+  name: "runs.open",
+  text: `
+select status, count(*)::int as runs,
+  extract(epoch from now() - min(accepted_at))::float8 as "oldestSeconds"
+from agents.runs where finished_at is null group by status`,
+  row: Schema.Struct({ status: Schema.String, runs: Schema.Int, oldestSeconds: Schema.Number })
+})
+
 /**
  * Ends the database session with which a runner holds its shards. Advisory locks do not expire: a runner that is frozen,
  * or on a node that lost its network, would keep them for as long as its connection is believed in. Roles may end their own
