@@ -13,6 +13,7 @@ export const problems = {
   "malformed-request": { status: 400, title: "The request is not what this operation takes" },
   "not-signed-in": { status: 401, title: "A valid bearer token is needed" },
   "tenant-missing": { status: 403, title: "The token names no tenant" },
+  "origin-not-allowed": { status: 403, title: "Pages of this origin may not connect" },
   "run-not-found": { status: 404, title: "There is no such run" },
   "route-not-found": { status: 404, title: "There is no such resource" },
   "run-in-other-session": { status: 409, title: "The run id is taken by a run of another session" },

@@ -9,6 +9,7 @@ import { DefaultModel, httpApp } from "./HttpHandlers.ts"
 import * as Identity from "./Identity.ts"
 import { Lifecycle } from "./Lifecycle.ts"
 import * as Listener from "./Listener.ts"
+import { AllowedOrigins } from "./Origins.ts"
 import type { SocketLimits } from "./SessionSocket.ts"
 import * as Sockets from "./Sockets.ts"
 
@@ -23,6 +24,8 @@ export interface GatewayOptions {
   readonly admission: Admission.AdmissionLimits
   /** Proxies of ours between a client and this process: see `Admission.clientAddress`. */
   readonly proxyHops: number
+  /** Origins of web pages that may call. */
+  readonly origins: ReadonlyArray<string>
   readonly socketLimits?: SocketLimits
 }
 
@@ -59,6 +62,7 @@ export const layer = (options: GatewayOptions) =>
         Lifecycle.layer,
         Admission.layer(options.admission),
         Layer.succeed(Admission.ProxyHops, options.proxyHops),
+        Layer.succeed(AllowedOrigins, options.origins),
         Identity.layer(options.identity),
         Layer.succeed(DefaultModel, options.defaultModel),
         NodeHttpServer.layerContext

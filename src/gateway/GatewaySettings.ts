@@ -49,6 +49,17 @@ const webUrl = (reader: Reader, name: string): URL => {
   return fallback
 }
 
+/** A path or a `*` would never match what browsers send: said at the start, rather than found in a browser's console. */
+const readOrigins = (reader: Reader): ReadonlyArray<string> => {
+  const origins = reader.list("CORS_ORIGINS", "")
+  for (const origin of origins) {
+    if (URL.parse(origin)?.origin !== origin) {
+      reader.problems.push(`CORS_ORIGINS has "${origin}"; an origin is written https://app.example.com, without a path`)
+    }
+  }
+  return origins
+}
+
 export const readGateway = (env: Env): Either.Either<GatewaySettings, SettingsRefused> => {
   const reader = new Reader(env)
   return reader.result({
@@ -62,6 +73,7 @@ export const readGateway = (env: Env): Either.Either<GatewaySettings, SettingsRe
       defaultModel: reader.text("DEFAULT_MODEL", "local"),
       admission: readAdmission(reader),
       proxyHops: reader.integer("PROXY_HOPS", [0, 10], 0),
+      origins: readOrigins(reader),
       identity: {
         issuer: reader.text("IDENTITY_ISSUER"),
         audience: reader.text("IDENTITY_AUDIENCE"),

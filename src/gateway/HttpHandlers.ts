@@ -16,6 +16,7 @@ import { PROBLEM_MEDIA_TYPE, Problem, problem, toDocument } from "../domain/Prob
 import { Admission, clientAddress, ProxyHops } from "./Admission.ts"
 import { Identity } from "./Identity.ts"
 import { Lifecycle } from "./Lifecycle.ts"
+import { AllowedOrigins, cors } from "./Origins.ts"
 import { Checks } from "./Ports.ts"
 import * as Runs from "./Runs.ts"
 
@@ -169,8 +170,8 @@ const ApiLive = HttpApiBuilder.api(GatewayApi).pipe(
 )
 
 /** The whole of the HTTP side: routes, `/openapi.json`, problems, the bound on bodies. */
-export const httpApp = Effect.map(HttpApiBuilder.httpApp, (app) =>
-  HttpIncomingMessage.withMaxBodySize(app, Option.some(MAX_BODY_BYTES))
+export const httpApp = Effect.map(Effect.all([HttpApiBuilder.httpApp, AllowedOrigins]), ([app, origins]) =>
+  HttpIncomingMessage.withMaxBodySize(cors(origins)(app), Option.some(MAX_BODY_BYTES))
 ).pipe(
   Effect.provide(
     Layer.mergeAll(

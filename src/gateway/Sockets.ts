@@ -10,6 +10,7 @@ import { CloseCode } from "../domain/SocketMessages.ts"
 import { Admission, clientAddress, ProxyHops } from "./Admission.ts"
 import type { DefaultModel } from "./HttpHandlers.ts"
 import { Identity } from "./Identity.ts"
+import { AllowedOrigins, mayConnect } from "./Origins.ts"
 import type { Records } from "./Ports.ts"
 import type * as Runs from "./Runs.ts"
 import { defaultLimits, type SocketLimits, serve } from "./SessionSocket.ts"
@@ -63,6 +64,9 @@ const handshake = Effect.fn("Sockets.handshake")(function* (request: IncomingMes
   const url = new URL(request.url ?? "/", "http://gateway")
   const path = /^\/ws\/([^/]+)$/.exec(url.pathname)?.[1]
   if (path === undefined) return yield* problem("route-not-found", "WebSockets are at /ws/{sessionId}.")
+  if (!mayConnect(yield* AllowedOrigins, request.headers.origin)) {
+    return yield* problem("origin-not-allowed", "Connect from a page of an origin that this gateway lists.")
+  }
   const caller = yield* (yield* Identity).verify(tokenOf(request))
   const sessionId = yield* decodeSession(path).pipe(Effect.mapError(malformed))
   const after = yield* decodeEventId(url.searchParams.get("lastEventId") ?? "0").pipe(
@@ -83,7 +87,7 @@ const refuse = (request: IncomingMessage, socket: Duplex, error: Problem) => {
   response.end(JSON.stringify(toDocument(error)), () => socket.end())
 }
 
-type Requirements = Identity | ProxyHops | Records | Runs.Requirements | DefaultModel
+type Requirements = Identity | ProxyHops | AllowedOrigins | Records | Runs.Requirements | DefaultModel
 
 /** `limits` are for tests; production takes the defaults. */
 export const layer = (limits: SocketLimits = defaultLimits): Layer.Layer<Sockets, never, Requirements> =>

@@ -71,6 +71,7 @@ export const testGateway = (
     readonly askDelay?: Effect.Effect<void>
     readonly admission?: Partial<AdmissionLimits>
     readonly proxyHops?: number
+    readonly origins?: ReadonlyArray<string>
   } = {}
 ): Effect.Effect<TestGateway, ListenFailed, Scope.Scope> =>
   Effect.gen(function* () {
@@ -206,6 +207,7 @@ export const testGateway = (
         ...options.admission
       },
       proxyHops: options.proxyHops ?? 0,
+      origins: options.origins ?? [],
       ...(options.socketLimits === undefined ? {} : { socketLimits: options.socketLimits })
     }
     const context = yield* Layer.build(
@@ -307,7 +309,12 @@ export const eventually = (what: string, condition: () => boolean): Effect.Effec
 
 export const connect = (
   url: string,
-  options: { readonly token?: string; readonly protocols?: ReadonlyArray<string>; readonly autoPong?: boolean }
+  options: {
+    readonly token?: string
+    readonly protocols?: ReadonlyArray<string>
+    readonly autoPong?: boolean
+    readonly headers?: Readonly<Record<string, string>>
+  }
 ): Effect.Effect<TestSocket, { readonly status: number; readonly body: string }, Scope.Scope> =>
   Effect.gen(function* () {
     const messages: Array<Record<string, unknown>> = []
@@ -316,7 +323,10 @@ export const connect = (
       Effect.async<WebSocket, { readonly status: number; readonly body: string }>((resume) => {
         const opening = new WebSocket(url.replace(/^http/, "ws"), [...(options.protocols ?? [])], {
           autoPong: options.autoPong ?? true,
-          headers: options.token === undefined ? {} : { authorization: `Bearer ${options.token}` }
+          headers: {
+            ...(options.token === undefined ? {} : { authorization: `Bearer ${options.token}` }),
+            ...options.headers
+          }
         })
         opening.on("message", (data) => messages.push(JSON.parse(data.toString()) as Record<string, unknown>))
         opening.on("close", (code, reason) => {
