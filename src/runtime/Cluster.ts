@@ -24,6 +24,8 @@ import type { WorkflowEngine } from "@effect/workflow/WorkflowEngine"
 import { Layer } from "effect"
 import { clientConfig, runnerConfig } from "./ClusterSettings.ts"
 import * as ClusterStorage from "./ClusterStorage.ts"
+import * as Engine from "./Engine.ts"
+import * as Inbox from "./Inbox.ts"
 import * as RunnerWatch from "./RunnerWatch.ts"
 import type { RunnerSettings } from "./Settings.ts"
 
@@ -42,8 +44,8 @@ const protocol = NodeClusterSocket.layerClientProtocol.pipe(Layer.provide(serial
 
 /** Listens, joins the ring and takes shards. The entities and workflows that it serves are registered on top. */
 export const runner = (settings: RunnerSettings): Layer.Layer<Cluster, SocketServerError | SqlError, SqlClient> =>
-  ClusterWorkflowEngine.layer.pipe(
-    Layer.provideMerge(RunnerWatch.layer),
+  Engine.layer.pipe(
+    Layer.provideMerge(Layer.merge(RunnerWatch.layer, Inbox.layer)),
     Layer.provideMerge(SocketRunner.layer),
     Layer.provide(RunnerWatch.health.pipe(Layer.provide(Runners.layerRpc))),
     Layer.provide([NodeClusterSocket.layerSocketServer, protocol, serialization]),

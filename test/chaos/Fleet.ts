@@ -26,8 +26,8 @@ export interface Fleet {
   readonly query: <Row extends object>(text: string, values?: ReadonlyArray<unknown>) => Effect.Effect<Array<Row>>
   readonly client: Layer.Layer<ClusterClient.AgentClient | EventStore | Feed | SqlClient>
   readonly strike: (fault: Fault) => Effect.Effect<void>
-  /** Wakes what is frozen, starts what is down, and waits until all runners are ready. */
-  readonly heal: Effect.Effect<void>
+  /** Wakes what is frozen, starts what is down, and waits until all runners are ready. Answers which never were. */
+  readonly heal: Effect.Effect<ReadonlyArray<string>>
   /** What the runners printed so far, those that are gone included. */
   readonly output: () => string
 }
@@ -160,10 +160,10 @@ export const fleet = (options: {
             Effect.suspend(() => slot.pod?.get("/readyz") ?? Effect.fail("not started")),
             ({ status }) => status === 200,
             "60 seconds"
-          ).pipe(Effect.ignore)
-        }),
-      { concurrency: "unbounded", discard: true }
-    )
+          )
+        }).pipe(Effect.match({ onSuccess: () => [], onFailure: ({ message }) => [message] })),
+      { concurrency: "unbounded" }
+    ).pipe(Effect.map((late) => late.flat()))
 
     const client = Layer.mergeAll(
       ClusterClient.layer({ shardsPerGroup: 300, shardGroups: ["default"] }),

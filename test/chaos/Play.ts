@@ -113,6 +113,8 @@ export interface Played {
   readonly history: History
   /** From the end of the faults until all was over; `undefined` when it was not in time. */
   readonly quietAfterMillis: number | undefined
+  /** Runners that did not become ready again. */
+  readonly neverReady: ReadonlyArray<string>
 }
 
 /** Needs nothing of the fleet's past: sessions and runs are named after the seed, and only those are looked at. */
@@ -140,7 +142,7 @@ export const play = (fleet: Fleet, scenario: Scenario): Effect.Effect<Played> =>
       concurrency: "unbounded",
       discard: true
     })
-    yield* fleet.heal
+    const neverReady = yield* fleet.heal
     const healedAt = yield* Clock.currentTimeMillis
     yield* Effect.timeoutOption(clients.await, QUIET_WITHIN)
     const quiet = yield* history(fleet, scenario).pipe(
@@ -178,6 +180,7 @@ export const play = (fleet: Fleet, scenario: Scenario): Effect.Effect<Played> =>
     )
     return {
       history: { asked, runs: final.runs, recorded, observed, usage: final.usage, open: final.open },
+      neverReady,
       quietAfterMillis: quiet._tag === "Some" ? quietAt - healedAt : undefined
     }
   }).pipe(Effect.scoped, Effect.provide(fleet.client))

@@ -60,8 +60,8 @@ const program = Effect.gen(function* () {
       const plan = scenario(seed, RUNNERS)
       const started = Date.now()
       const from = stage.output().length
-      const { history, quietAfterMillis } = yield* play(stage, plan)
-      const violations = check(history)
+      const { history, neverReady, quietAfterMillis } = yield* play(stage, plan)
+      const violations = [...check(history), ...neverReady.map((what) => ({ rule: "fleet", where: "runners", what }))]
       const took = ((Date.now() - started) / 1000).toFixed(1)
       const quiet =
         quietAfterMillis === undefined ? "never quiet" : `quiet after ${(quietAfterMillis / 1000).toFixed(1)} s`

@@ -1,0 +1,118 @@
+/**
+ * The cluster's workflow engine, with one gap closed.
+ *
+ * An activity is a message of its own: a runner that takes a shard over reads it beside `run`, and holds it until the
+ * execution, replayed from its start, asks for it. The library holds it where it can't be interrupted. When the execution is
+ * handed over or cut before it gets there, that wait never ends, and with it never the release of the shard: no other runner
+ * gets it, and everything on it stands still for as long as the process lives. So here an activity waits before it reaches
+ * the library's handler, where it can be interrupted, and leaves by itself when the shard goes.
+ */
+import { ClusterWorkflowEngine, type Entity, type MessageStorage, Sharding } from "@effect/cluster"
+import { Rpc } from "@effect/rpc"
+import { WorkflowEngine, WorkflowInstance } from "@effect/workflow/WorkflowEngine"
+import { Effect, Layer, Schedule } from "effect"
+
+/** How often an activity that waits looks whether its shard is still here. */
+const LOOK = "100 millis"
+
+interface Asked {
+  readonly begin: (key: string) => void
+  readonly end: (key: string) => void
+  readonly wait: (key: string) => Effect.Effect<void>
+}
+
+/** For which activities an execution waits in this process. The same one may be asked for twice: see `Handover`. */
+const makeAsked = (): Asked => {
+  const counts = new Map<string, number>()
+  const waiting = new Map<string, Set<() => void>>()
+  return {
+    begin: (key) => {
+      counts.set(key, (counts.get(key) ?? 0) + 1)
+      for (const go of waiting.get(key) ?? []) go()
+    },
+    end: (key) => {
+      const left = (counts.get(key) ?? 0) - 1
+      if (left > 0) counts.set(key, left)
+      else counts.delete(key)
+    },
+    wait: (key) =>
+      Effect.async<void>((resume) => {
+        if (counts.has(key)) return resume(Effect.void)
+        const all = waiting.get(key) ?? new Set()
+        waiting.set(key, all)
+        const remove = () => {
+          all.delete(go)
+          if (all.size === 0 && waiting.get(key) === all) waiting.delete(key)
+        }
+        const go = () => {
+          remove()
+          resume(Effect.void)
+        }
+        all.add(go)
+        return Effect.sync(remove)
+      })
+  }
+}
+
+const keyOf = (executionId: string, activity: string) => `${executionId}/${activity}`
+
+type Handler = (request: Entity.Request<Rpc.Any>) => object
+type Handlers = Readonly<Record<string, Handler>>
+
+const guard =
+  (asked: Asked, sharding: Sharding.Sharding["Type"]) =>
+  <H>(handlers: H): H => {
+    const { activity } = handlers as Handlers
+    if (activity === undefined) return handlers
+    const guarded: Handler = (request) => {
+      const answer = activity(request)
+      if (!Rpc.isWrapper(answer)) return answer
+      const { entityId, shardId } = request.address
+      const gone = Effect.sync(() => sharding.hasShardId(shardId)).pipe(
+        Effect.delay(LOOK),
+        Effect.repeat({ while: (here) => here, schedule: Schedule.forever }),
+        Effect.andThen(Effect.interrupt)
+      )
+      const { name } = request.payload as unknown as { readonly name: string }
+      return Rpc.wrap({ fork: true, uninterruptible: true })(
+        Effect.raceFirst(asked.wait(keyOf(entityId, name)), gone).pipe(
+          Effect.interruptible,
+          Effect.andThen(answer.value as Effect.Effect<unknown, unknown>)
+        )
+      )
+    }
+    return { ...handlers, activity: guarded }
+  }
+
+export const layer: Layer.Layer<WorkflowEngine, never, Sharding.Sharding | MessageStorage.MessageStorage> =
+  Layer.suspend(() => {
+    const asked = makeAsked()
+    const registering = Layer.effect(
+      Sharding.Sharding,
+      Effect.map(Sharding.Sharding, (sharding) =>
+        Sharding.Sharding.of({
+          ...sharding,
+          registerEntity: (entity, handlers, options) =>
+            sharding.registerEntity(entity, Effect.map(handlers, guard(asked, sharding)), options)
+        })
+      )
+    )
+    const asking = Layer.effect(
+      WorkflowEngine,
+      Effect.map(WorkflowEngine, (engine) =>
+        WorkflowEngine.of({
+          ...engine,
+          activityExecute: (activity, attempt) =>
+            Effect.flatMap(WorkflowInstance, ({ executionId }) => {
+              const key = keyOf(executionId, activity.name)
+              return Effect.acquireUseRelease(
+                Effect.sync(() => asked.begin(key)),
+                () => engine.activityExecute(activity, attempt),
+                () => Effect.sync(() => asked.end(key))
+              )
+            })
+        })
+      )
+    )
+    return asking.pipe(Layer.provide(ClusterWorkflowEngine.layer), Layer.provide(registering))
+  })
