@@ -72,6 +72,11 @@ surface-check: setup ## Fail when surface.json is not what the code says
 manifests: setup ## Render the overlays and check them against the manifest rules
 	@$(DELIVER) gate manifests
 
+.PHONY: hazards
+hazards: setup ## Judge the whole corpus of hazards, print it, and show that no rule of a gate could be missed
+	@HAZARDS=all vitest run --project parts test/hazards
+	@cat node_modules/.cache/hazards/table.txt
+
 .PHONY: pin-images
 pin-images: setup ## Write today's digests of the base images into the Dockerfiles (asks their registries)
 	@node tools/pin-images.ts

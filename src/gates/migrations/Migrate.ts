@@ -151,7 +151,8 @@ export const run = (options: Options): Effect.Effect<Evidence.Evidence, Failure,
       const own = Proof.demands([
         { release: options.release, standing: "this release", statements: options.surface.decoded.statements }
       ])
-      const before = yield* inTransaction(session, Proof.prove(session, others.demands))
+      const answers: Proof.Answers = new Map()
+      const before = yield* inTransaction(session, Proof.prove(session, others.demands, answers))
       notes.push(...before.map(already))
       const demands = others.demands.filter((demand) => !before.some((broken) => broken.demand === demand))
 
@@ -176,7 +177,7 @@ export const run = (options: Options): Effect.Effect<Evidence.Evidence, Failure,
               if ((yield* State.engineFingerprint(session)) !== engine) {
                 return yield* new Refused({ findings: [engineTouched(file)] })
               }
-              const broken = yield* Proof.prove(session, demands)
+              const broken = yield* Proof.prove(session, demands, answers)
               if (broken.length > 0) {
                 return yield* new Refused({
                   findings: broken.map((one) => Proof.findingOf(one, file.name, options.release))

@@ -2,7 +2,8 @@
  * Do all statements of all releases that may still run work with the schema as it stands in this transaction?
  *
  * Three looks at each, none of which leaves anything behind:
- * - PREPARE parses it as the runtime's driver has it done: a missing table, column, type or function shows.
+ * - PREPARE parses it as the runtime's driver has it done: a missing table, column, type or function shows. What it would
+ *   answer with is compared with what it answered before: a reader of a bigint is not one of a text.
  * - EXPLAIN (GENERIC_PLAN), of Postgres 16, plans it: PREPARE does not, and so lets an ON CONFLICT pass whose index is gone.
  * - A write with sample values is run under a savepoint that is rolled back: only that shows a new NOT NULL column which an
  *   old INSERT does not fill.
@@ -11,7 +12,7 @@
  * when the first runner meets it.
  */
 import { Effect } from "effect"
-import { type Session, type StatementFailed, searchPath } from "../Database.ts"
+import { type Session, StatementFailed, searchPath } from "../Database.ts"
 import type { Finding } from "../Evidence.ts"
 import { gateStatements, type LiveRelease, type State, type SurfaceStatements } from "../Releases.ts"
 import { canPrepare } from "./Sql.ts"
@@ -36,7 +37,7 @@ export interface Demand {
 
 export interface Broken {
   readonly demand: Demand
-  readonly by: "prepare" | "probe" | "rights"
+  readonly by: "prepare" | "answers" | "probe" | "rights"
   readonly failure: StatementFailed
 }
 
@@ -119,6 +120,19 @@ export const mayActAsRuntime = (session: Session): Effect.Effect<boolean, Statem
     )
     .pipe(Effect.map((rows) => rows[0]?.may === true))
 
+/** The types that a demand's columns had before the first migration. */
+export type Answers = Map<Demand, string>
+
+/** Lengths don't show here, and the driver reads all of these alike. */
+const likeText = new Set(["character varying", "character", "name", "citext"])
+
+const answersOf = (session: Session): Effect.Effect<string, StatementFailed> =>
+  session
+    .query<{ types: ReadonlyArray<string> | null }>(
+      "select result_types::text[] as types from pg_prepared_statements where name = 'deliver_proof'"
+    )
+    .pipe(Effect.map(([row]) => (row?.types ?? []).map((type) => (likeText.has(type) ? "text" : type)).join(", ")))
+
 const brokenBy = (failure: StatementFailed, by: "prepare" | "probe") => (failure.code === "42501" ? "rights" : by)
 
 /**
@@ -127,7 +141,9 @@ const brokenBy = (failure: StatementFailed, by: "prepare" | "probe") => (failure
  */
 export const prove = (
   session: Session,
-  demands: ReadonlyArray<Demand>
+  demands: ReadonlyArray<Demand>,
+  /** Filled by the first proof, compared with by the others. */
+  answers: Answers = new Map()
 ): Effect.Effect<ReadonlyArray<Broken>, StatementFailed> =>
   Effect.gen(function* () {
     // A migration may have set another path; statements are looked up as a runtime's connection does.
@@ -138,9 +154,15 @@ export const prove = (
       // Undone by the savepoint, like everything else.
       const act =
         asRuntime && demand.needers.some(({ name }) => !gateStatements.has(name)) ? "set local role runtime; " : ""
+      let types = ""
       const unprepared = yield* attempt(
         session,
         session.query(`prepare deliver_proof as ${demand.text}`).pipe(
+          Effect.zipRight(
+            Effect.map(answersOf(session), (found) => {
+              types = found
+            })
+          ),
           Effect.zipRight(session.script("deallocate deliver_proof")),
           // Not by the extended protocol, which would want values. That it is one statement has just been shown.
           Effect.zipRight(session.script(`${act}explain (generic_plan, costs off) ${demand.text}`))
@@ -148,6 +170,17 @@ export const prove = (
       )
       if (unprepared !== undefined) {
         broken.push({ demand, by: brokenBy(unprepared, "prepare"), failure: unprepared })
+        continue
+      }
+      const before = answers.get(demand)
+      if (before === undefined) answers.set(demand, types)
+      else if (before !== types) {
+        const message = `it answered (${before}) and would answer (${types})`
+        broken.push({
+          demand,
+          by: "answers",
+          failure: new StatementFailed({ code: "types", message, detail: undefined })
+        })
         continue
       }
       if (demand.probe === undefined) continue
@@ -165,6 +198,13 @@ export const prove = (
   })
 
 const short = (release: string) => (/^[0-9a-f]{40}$/.test(release) ? release.slice(0, 12) : release)
+
+const ruleOf: Readonly<Record<Broken["by"], string>> = {
+  prepare: "statement-broken",
+  answers: "answer-changed",
+  probe: "write-broken",
+  rights: "right-lost"
+}
 
 /** The finding for a statement that a migration would break. */
 export const findingOf = (broken: Broken, migration: string | undefined, self: string): Finding => {
@@ -197,7 +237,7 @@ export const findingOf = (broken: Broken, migration: string | undefined, self: s
     }
   }
   return {
-    rule: by === "prepare" ? "statement-broken" : by === "probe" ? "write-broken" : "right-lost",
+    rule: ruleOf[by],
     severity: "hazard",
     what: `${migration ?? "The schema"} would break statement ${names}, which release ${releases} still ${by === "probe" ? "writes with" : "runs"}.`,
     where: `migrations/${migration}.sql, statement ${names}`,
