@@ -3,8 +3,9 @@
 import type { SqlClient } from "@effect/sql/SqlClient"
 import { SqlError } from "@effect/sql/SqlError"
 import { PgClient } from "@effect/sql-pg"
-import { Duration, Effect, type Layer, Redacted, Schedule } from "effect"
-import pg from "pg"
+import { Duration, Effect, type Layer, Schedule } from "effect"
+import type pg from "pg"
+import { RotatingPool } from "./Secrets.ts"
 import type { DatabaseSettings } from "./Settings.ts"
 
 /**
@@ -38,12 +39,11 @@ export interface Options {
   readonly maxConnections: number
 }
 
-const poolConfig = (settings: DatabaseSettings, options: Options): pg.PoolConfig => ({
+const poolConfig = (settings: DatabaseSettings, options: Options): Omit<pg.PoolConfig, "password"> => ({
   host: settings.host,
   port: settings.port,
   database: settings.database,
   user: settings.username,
-  password: () => Redacted.value(settings.password()),
   ssl: settings.tls ? { rejectUnauthorized: false } : false,
   max: options.maxConnections,
   connectionTimeoutMillis: Duration.toMillis(CONNECT_TIMEOUT),
@@ -81,7 +81,7 @@ export const layer = (
     applicationName: options.applicationName,
     acquire: Effect.gen(function* () {
       const pool = yield* Effect.acquireRelease(
-        Effect.sync(() => new pg.Pool(poolConfig(settings, options))),
+        Effect.sync(() => new RotatingPool(poolConfig(settings, options), settings.password)),
         (pool) => Effect.promise(() => pool.end()).pipe(Effect.interruptible, Effect.timeoutOption("2 seconds"))
       )
       // An idle connection that breaks is replaced at its next use; without a listener it would end the process.

@@ -1,0 +1,133 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { SqlClient } from "@effect/sql"
+import { describe, expect, it } from "@effect/vitest"
+import { Effect, Fiber, Redacted, Ref } from "effect"
+import pg from "pg"
+import { testDatabase } from "../../test/support/database.ts"
+import { until } from "../../test/support/wait.ts"
+import * as Database from "./Database.ts"
+import { file } from "./Secrets.ts"
+import type { DatabaseSettings } from "./Settings.ts"
+
+const folder = Effect.acquireRelease(
+  Effect.promise(() => mkdtemp(join(tmpdir(), "agents-secrets-"))),
+  (made) => Effect.promise(() => rm(made, { recursive: true, force: true }))
+)
+
+const write = (path: string, value: string) => Effect.promise(() => writeFile(path, `${value}\n`))
+
+it.scopedLive("reads a secret anew, and keeps the value before and the last one that could be read", () =>
+  Effect.gen(function* () {
+    const path = join(yield* folder, "key")
+    yield* write(path, "one")
+    const secret = file(path)
+    expect(Redacted.value(secret.current())).toBe("one")
+    expect(secret.previous()).toBeUndefined()
+    yield* write(path, "two")
+    expect(Redacted.value(secret.current())).toBe("two")
+    expect(secret.previous()).toEqual(Redacted.make("one"))
+    yield* Effect.promise(() => rm(path))
+    expect(Redacted.value(secret.current())).toBe("two")
+    expect(() => file(path).current()).toThrow("ENOENT")
+    expect(JSON.stringify(secret.current())).not.toContain("two")
+  })
+)
+
+describe("a pool whose password rotates", () => {
+  /** A role of its own, a process with a pool, and queries without a pause. */
+  const world = Effect.gen(function* () {
+    const database = yield* testDatabase
+    const role = `rotating_${crypto.randomUUID().replaceAll("-", "")}`
+    yield* Effect.acquireRelease(database.query(`create role ${role} login password 'first'`), () =>
+      database.query(`drop role ${role}`)
+    )
+    const path = join(yield* folder, "password")
+    yield* write(path, "first")
+    const settings: DatabaseSettings = {
+      host: database.host,
+      port: database.port,
+      database: database.name,
+      username: role,
+      password: file(path).current,
+      tls: false
+    }
+    const served = yield* Ref.make(0)
+    const failed = yield* Ref.make<ReadonlyArray<string>>([])
+    const query = Effect.flatMap(SqlClient.SqlClient, (sql) => sql`select pg_sleep(0.005)`).pipe(
+      Effect.andThen(Ref.update(served, (count) => count + 1)),
+      Effect.tapError((error) => Ref.update(failed, (all) => [...all, String(error.cause)])),
+      Effect.ignore
+    )
+    const load = Effect.forever(Effect.all([query, query, query, query], { concurrency: 4 })).pipe(
+      Effect.provide(Database.layer(settings, { applicationName: role, maxConnections: 4 }))
+    )
+    return {
+      role,
+      path,
+      failed,
+      load,
+      served: Ref.get(served),
+      more: Effect.flatMap(Ref.get(served), (before) =>
+        until("queries with new connections", Ref.get(served), (count) => count > before + 40)
+      ),
+      alter: (password: string) => database.query(`alter role ${role} password '${password}'`),
+      /** Ends connections at rest, so that the next query needs a new one, and none is cut. */
+      dropIdle: database.query(
+        `select count(pg_terminate_backend(pid)) from pg_stat_activity where usename = $1 and state = 'idle'`,
+        [role]
+      ),
+      connects: (password: string) =>
+        Effect.promise(async () => {
+          const client = new pg.Client({
+            host: database.host,
+            port: database.port,
+            database: database.name,
+            user: role,
+            password
+          })
+          try {
+            await client.connect()
+            return "accepted"
+          } catch (error) {
+            return (error as { code?: string }).code ?? String(error)
+          } finally {
+            await client.end().catch(() => {})
+          }
+        })
+    }
+  })
+
+  for (const order of ["the role first", "the file first"] as const) {
+    it.scopedLive(`serves every query when ${order} changes, and leaves the old password useless`, () =>
+      Effect.gen(function* () {
+        const { alter, connects, dropIdle, failed, load, more, path } = yield* world
+        const running = yield* Effect.fork(load)
+        yield* more
+        const halves = [alter("second"), write(path, "second")]
+        for (const half of order === "the role first" ? halves : halves.reverse()) {
+          yield* half
+          yield* Effect.all([dropIdle, dropIdle])
+          yield* Effect.fork(more)
+        }
+        yield* dropIdle
+        yield* more
+        expect(yield* connects("first")).toBe("28P01")
+        expect(yield* connects("second")).toBe("accepted")
+        // A connection that was ended at rest may be met in the moment of its use; a refused password never may.
+        expect((yield* Ref.get(failed)).filter((cause) => !/57P01|terminat|Connection/i.test(cause))).toEqual([])
+        yield* Fiber.interrupt(running)
+      })
+    )
+  }
+
+  it.scopedLive("fails at once when the password was wrong from the start", () =>
+    Effect.gen(function* () {
+      const { load, path } = yield* world
+      yield* write(path, "wrong")
+      const outcome = yield* Effect.either(load).pipe(Effect.timeout("4 seconds"))
+      expect(String(outcome)).toContain("did not accept user")
+    })
+  )
+})
