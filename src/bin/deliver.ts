@@ -5,6 +5,7 @@ import { ExitCode } from "../domain/ExitCode.ts"
 import { release } from "../runtime/ImageRoot.ts"
 import * as Logging from "../runtime/Logging.ts"
 import { drillVerb } from "./cli/drill.ts"
+import { evidenceVerb } from "./cli/evidence.ts"
 import { gateManifestsVerb } from "./cli/gate-manifests.ts"
 import { gateMigrationsVerb } from "./cli/gate-migrations.ts"
 import { gateWorkflowsVerb } from "./cli/gate-workflows.ts"
@@ -25,6 +26,7 @@ const verbs: ReadonlyArray<Verb> = [
   migrateStatusVerb,
   releaseRecordVerb,
   releaseListVerb,
+  evidenceVerb,
   drillVerb
 ]
 

@@ -28,7 +28,8 @@ const exitCodes: Readonly<Record<string, ExitCode>> = {
   ImageIncomplete: ExitCode.preconditionMissing,
   MigrationsUnreadable: ExitCode.preconditionMissing,
   LinterBroken: ExitCode.preconditionMissing,
-  MigratorBusy: ExitCode.preconditionMissing
+  MigratorBusy: ExitCode.preconditionMissing,
+  EvidenceNotFound: ExitCode.preconditionMissing
 }
 
 interface Told {
