@@ -46,7 +46,7 @@ const shared: BuildOptions = {
 
 await Promise.all([
   // One file each: what starts often starts from one read.
-  build({ ...shared, entryPoints: ["src/bin/runner.ts", "src/bin/gateway.ts"], outdir: out }),
+  build({ ...shared, entryPoints: ["src/bin/runner.ts", "src/bin/gateway.ts", "src/bin/edge.ts"], outdir: out }),
   // Verbs are loaded when they are asked for, so a gate does not pay for the rehearsal.
   build({
     ...shared,

@@ -5,10 +5,12 @@ import { NodeHttpServer } from "@effect/platform-node"
 import { type Duration, Effect, Layer } from "effect"
 import { render } from "../runtime/Prometheus.ts"
 import * as Admission from "./Admission.ts"
-import { DefaultModel, httpApp } from "./HttpHandlers.ts"
+import { type EdgeAccess, EdgeAccessConfig, rpcApp } from "./EdgeRpc.ts"
+import { httpApp } from "./HttpHandlers.ts"
 import * as Identity from "./Identity.ts"
 import { Lifecycle } from "./Lifecycle.ts"
 import * as Listener from "./Listener.ts"
+import * as Operations from "./Operations.ts"
 import { AllowedOrigins } from "./Origins.ts"
 import type { SocketLimits } from "./SessionSocket.ts"
 import * as Sockets from "./Sockets.ts"
@@ -26,6 +28,7 @@ export interface GatewayOptions {
   readonly proxyHops: number
   /** Origins of web pages that may call. */
   readonly origins: ReadonlyArray<string>
+  readonly edge: EdgeAccess
   readonly socketLimits?: SocketLimits
 }
 
@@ -33,7 +36,7 @@ export interface GatewayOptions {
 export const serve = (options: GatewayOptions) =>
   Effect.gen(function* () {
     const sockets = yield* Sockets.Sockets
-    const routes = yield* NodeHttpServer.makeHandler(yield* httpApp).pipe(
+    const routes = yield* NodeHttpServer.makeHandler(yield* httpApp(yield* rpcApp)).pipe(
       // Probes come every few seconds and would be most of all traces.
       Effect.locally(HttpMiddleware.currentTracerDisabledWhen, ({ url }) => url === "/healthz" || url === "/readyz")
     )
@@ -56,15 +59,16 @@ export const serve = (options: GatewayOptions) =>
 
 /** What `serve` needs beside the ports. */
 export const layer = (options: GatewayOptions) =>
-  Sockets.layer(options.socketLimits).pipe(
+  Layer.mergeAll(Sockets.layer(options.socketLimits), Operations.layer).pipe(
     Layer.provideMerge(
       Layer.mergeAll(
+        Layer.succeed(EdgeAccessConfig, options.edge),
         Lifecycle.layer,
         Admission.layer(options.admission),
         Layer.succeed(Admission.ProxyHops, options.proxyHops),
         Layer.succeed(AllowedOrigins, options.origins),
         Identity.layer(options.identity),
-        Layer.succeed(DefaultModel, options.defaultModel),
+        Layer.succeed(Operations.DefaultModel, options.defaultModel),
         NodeHttpServer.layerContext
       )
     )

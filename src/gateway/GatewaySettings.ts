@@ -39,9 +39,9 @@ const readAdmission = (reader: Reader): AdmissionLimits => {
 }
 
 /** Other schemes (`file:`, `data:`) would let a setting name its own keys. */
-const webUrl = (reader: Reader, name: string): URL => {
+export const webUrl = (reader: Reader, name: string, otherwise?: string): URL => {
   const fallback = new URL("http://unset.invalid/")
-  const value = reader.text(name)
+  const value = reader.text(name, otherwise)
   if (value === "") return fallback
   const url = URL.parse(value)
   if (url !== null && (url.protocol === "https:" || url.protocol === "http:")) return url
@@ -50,7 +50,7 @@ const webUrl = (reader: Reader, name: string): URL => {
 }
 
 /** A path or a `*` would never match what browsers send: said at the start, rather than found in a browser's console. */
-const readOrigins = (reader: Reader): ReadonlyArray<string> => {
+export const readOrigins = (reader: Reader): ReadonlyArray<string> => {
   const origins = reader.list("CORS_ORIGINS", "")
   for (const origin of origins) {
     if (URL.parse(origin)?.origin !== origin) {
@@ -62,6 +62,11 @@ const readOrigins = (reader: Reader): ReadonlyArray<string> => {
 
 export const readGateway = (env: Env): Either.Either<GatewaySettings, SettingsRefused> => {
   const reader = new Reader(env)
+  const identity = {
+    issuer: reader.text("IDENTITY_ISSUER"),
+    audience: reader.text("IDENTITY_AUDIENCE"),
+    jwksUrl: webUrl(reader, "IDENTITY_JWKS_URL")
+  }
   return reader.result({
     name: reader.text("POD_NAME", "gateway"),
     serve: {
@@ -74,10 +79,15 @@ export const readGateway = (env: Env): Either.Either<GatewaySettings, SettingsRe
       admission: readAdmission(reader),
       proxyHops: reader.integer("PROXY_HOPS", [0, 10], 0),
       origins: readOrigins(reader),
-      identity: {
-        issuer: reader.text("IDENTITY_ISSUER"),
-        audience: reader.text("IDENTITY_AUDIENCE"),
-        jwksUrl: webUrl(reader, "IDENTITY_JWKS_URL")
+      identity,
+      edge: {
+        callers: reader.list("EDGE_CALLERS", ""),
+        // Users have the same issuer unless another is named. Not the same audience: their tokens are for the edge.
+        users: {
+          issuer: reader.text("USER_ISSUER", identity.issuer),
+          audience: reader.text("USER_AUDIENCE", identity.audience),
+          jwksUrl: webUrl(reader, "USER_JWKS_URL", identity.jwksUrl.href)
+        }
       }
     },
     ...readCluster(reader)

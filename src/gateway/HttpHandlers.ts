@@ -8,41 +8,42 @@ import {
   HttpServerRequest,
   HttpServerResponse
 } from "@effect/platform"
-import { Cause, Context, Effect, Layer, Option, Redacted } from "effect"
+import { Cause, Effect, Layer, Option, Redacted, type Scope } from "effect"
 import { Authenticated, GatewayApi, type Health, MAX_BODY_BYTES } from "../domain/Api.ts"
 import { CurrentCaller } from "../domain/Caller.ts"
-import { EventId } from "../domain/Ids.ts"
+import { RPC_PATH } from "../domain/EdgeRpcs.ts"
 import { PROBLEM_MEDIA_TYPE, Problem, problem, toDocument } from "../domain/Problem.ts"
 import { Admission, clientAddress, ProxyHops } from "./Admission.ts"
 import { Identity } from "./Identity.ts"
 import { Lifecycle } from "./Lifecycle.ts"
+import { Operations } from "./Operations.ts"
 import { AllowedOrigins, cors } from "./Origins.ts"
 import { Checks } from "./Ports.ts"
-import * as Runs from "./Runs.ts"
-
-/** The model of runs that name none. */
-export class DefaultModel extends Context.Tag("gateway/DefaultModel")<DefaultModel, string>() {}
 
 const AuthenticatedLive = Layer.effect(
   Authenticated,
-  Effect.map(Identity, (identity) => ({ bearer: (token) => identity.verify(Redacted.value(token)) }))
+  Effect.map(Identity, (identity) => ({
+    bearer: (token) => Effect.map(identity.verify(Redacted.value(token)), (caller) => ({ ...caller, token }))
+  }))
 )
 
 const RunsLive = HttpApiBuilder.group(GatewayApi, "runs", (handlers) =>
-  handlers
-    .handle("start", ({ path, payload }) =>
-      Effect.flatMap(Effect.all([CurrentCaller, DefaultModel]), ([caller, model]) =>
-        Runs.start(caller, path.sessionId, payload, model)
+  Effect.map(Operations, (operations) =>
+    handlers
+      .handle("start", ({ path, payload }) =>
+        Effect.flatMap(CurrentCaller, (caller) => operations.start(caller, path.sessionId, payload))
       )
-    )
-    .handle("status", ({ path }) => Effect.flatMap(CurrentCaller, (caller) => Runs.find(caller, path.runId)))
-    .handle("events", ({ path, urlParams }) =>
-      Effect.flatMap(CurrentCaller, (caller) => Runs.events(caller, path.runId, urlParams.after, urlParams.limit)).pipe(
-        Effect.map((events) => ({ events, next: events.at(-1)?.eventId ?? EventId.make(urlParams.after) }))
+      .handle("status", ({ path }) => Effect.flatMap(CurrentCaller, (caller) => operations.status(caller, path.runId)))
+      .handle("events", ({ path, urlParams }) =>
+        Effect.flatMap(CurrentCaller, (caller) =>
+          operations.events(caller, path.runId, urlParams.after, urlParams.limit)
+        )
       )
-    )
-    .handle("cancel", ({ path }) => Effect.flatMap(CurrentCaller, (caller) => Runs.cancel(caller, path.runId)))
-    .handle("approve", ({ path }) => Effect.flatMap(CurrentCaller, (caller) => Runs.approve(caller, path.runId)))
+      .handle("cancel", ({ path }) => Effect.flatMap(CurrentCaller, (caller) => operations.cancel(caller, path.runId)))
+      .handle("approve", ({ path }) =>
+        Effect.flatMap(CurrentCaller, (caller) => operations.approve(caller, path.runId))
+      )
+  )
 )
 
 /** A probe that hangs is worth less than one that says no: the kubelet waits 2 s. */
@@ -116,7 +117,8 @@ const guardRate = Effect.gen(function* () {
   const hops = yield* ProxyHops
   return Effect.gen(function* () {
     const request = yield* HttpServerRequest.HttpServerRequest
-    if (PROBES.includes(request.url)) return
+    // All users come to `/rpc` from the few addresses of the edge, which limits theirs itself.
+    if (PROBES.includes(request.url) || request.url === RPC_PATH) return
     const remote = Option.getOrUndefined(request.remoteAddress)
     yield* admission.address(clientAddress(remote, request.headers["x-forwarded-for"], hops))
   })
@@ -164,22 +166,33 @@ const problems = Effect.map(
       )
 )
 
+/** Inside of `problems`, so that its guards hold for calls as well. */
+const withRpc =
+  (rpc: HttpApp.Default<never, Scope.Scope> | undefined) =>
+  (app: HttpApp.Default): HttpApp.Default =>
+    rpc === undefined
+      ? app
+      : Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ method, url }) =>
+          method === "POST" && url === RPC_PATH ? Effect.scoped(rpc) : app
+        )
+
 const ApiLive = HttpApiBuilder.api(GatewayApi).pipe(
   Layer.provide([RunsLive, HealthLive]),
   Layer.provide(AuthenticatedLive)
 )
 
-/** The whole of the HTTP side: routes, `/openapi.json`, problems, the bound on bodies. */
-export const httpApp = Effect.map(Effect.all([HttpApiBuilder.httpApp, AllowedOrigins]), ([app, origins]) =>
-  HttpIncomingMessage.withMaxBodySize(cors(origins)(app), Option.some(MAX_BODY_BYTES))
-).pipe(
-  Effect.provide(
-    Layer.mergeAll(
-      HttpApiBuilder.middlewareOpenApi({ path: "/openapi.json" }),
-      HttpApiBuilder.middleware(problems)
-    ).pipe(
-      Layer.provideMerge(ApiLive),
-      Layer.provideMerge(Layer.mergeAll(HttpApiBuilder.Router.Live, HttpApiBuilder.Middleware.layer))
+/** The whole of the HTTP side: routes, `/openapi.json`, problems, the bound on bodies; and calls at `/rpc`, if answered. */
+export const httpApp = (rpc?: HttpApp.Default<never, Scope.Scope>) =>
+  Effect.map(Effect.all([HttpApiBuilder.httpApp, AllowedOrigins]), ([app, origins]) =>
+    HttpIncomingMessage.withMaxBodySize(cors(origins)(app), Option.some(MAX_BODY_BYTES))
+  ).pipe(
+    Effect.provide(
+      Layer.mergeAll(
+        HttpApiBuilder.middlewareOpenApi({ path: "/openapi.json" }),
+        HttpApiBuilder.middleware(Effect.map(problems, (guarded) => (app) => guarded(withRpc(rpc)(app))))
+      ).pipe(
+        Layer.provideMerge(ApiLive),
+        Layer.provideMerge(Layer.mergeAll(HttpApiBuilder.Router.Live, HttpApiBuilder.Middleware.layer))
+      )
     )
   )
-)

@@ -11,7 +11,7 @@ import type { Caller } from "../domain/Caller.ts"
 import type { SessionId } from "../domain/Ids.ts"
 import { type Problem, problem, toDocument } from "../domain/Problem.ts"
 import { ClientMessage, CloseCode, ServerMessage } from "../domain/SocketMessages.ts"
-import { DefaultModel } from "./HttpHandlers.ts"
+import { DefaultModel } from "./Operations.ts"
 import { Records } from "./Ports.ts"
 import * as Runs from "./Runs.ts"
 

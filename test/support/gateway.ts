@@ -16,6 +16,8 @@ import { Agents, Checks, Load, Records, StorageUnavailable } from "../../src/gat
 import type { SocketLimits } from "../../src/gateway/SessionSocket.ts"
 
 export const AUDIENCE = "https://gateway.test"
+/** Of users' tokens, which are for the edge. */
+export const USER_AUDIENCE = "https://edge.test"
 
 /** An issuer on a port of its own. */
 export const testIssuer = (
@@ -72,6 +74,7 @@ export const testGateway = (
     readonly admission?: Partial<AdmissionLimits>
     readonly proxyHops?: number
     readonly origins?: ReadonlyArray<string>
+    readonly edgeCallers?: ReadonlyArray<string>
   } = {}
 ): Effect.Effect<TestGateway, ListenFailed, Scope.Scope> =>
   Effect.gen(function* () {
@@ -208,6 +211,10 @@ export const testGateway = (
       },
       proxyHops: options.proxyHops ?? 0,
       origins: options.origins ?? [],
+      edge: {
+        callers: options.edgeCallers ?? [],
+        users: { issuer: issuer.issuer, audience: USER_AUDIENCE, jwksUrl: new URL(`${issuer.url}/jwks`) }
+      },
       ...(options.socketLimits === undefined ? {} : { socketLimits: options.socketLimits })
     }
     const context = yield* Layer.build(
