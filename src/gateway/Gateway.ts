@@ -3,6 +3,7 @@ import type { RequestListener } from "node:http"
 import { HttpMiddleware } from "@effect/platform"
 import { NodeHttpServer } from "@effect/platform-node"
 import { type Duration, Effect, Layer } from "effect"
+import { asyncApi } from "../domain/AsyncApi.ts"
 import { render } from "../runtime/Prometheus.ts"
 import * as Admission from "./Admission.ts"
 import { type EdgeAccess, EdgeAccessConfig, rpcApp } from "./EdgeRpc.ts"
@@ -36,7 +37,7 @@ export interface GatewayOptions {
 export const serve = (options: GatewayOptions) =>
   Effect.gen(function* () {
     const sockets = yield* Sockets.Sockets
-    const routes = yield* NodeHttpServer.makeHandler(yield* httpApp(yield* rpcApp)).pipe(
+    const routes = yield* NodeHttpServer.makeHandler(yield* httpApp({ rpc: yield* rpcApp, asyncApi: asyncApi() })).pipe(
       // Probes come every few seconds and would be most of all traces.
       Effect.locally(HttpMiddleware.currentTracerDisabledWhen, ({ url }) => url === "/healthz" || url === "/readyz")
     )

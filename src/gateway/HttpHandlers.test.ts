@@ -175,35 +175,39 @@ it.scopedLive("says 503 with Retry-After when no runner or no database answers",
   })
 )
 
-it.scopedLive("serves the OpenAPI document of its routes, problems included", () =>
-  Effect.gen(function* () {
-    const gateway = yield* testGateway()
-    const { status, body } = yield* gateway.request("GET", "/openapi.json", { token: "" })
-    expect(status).toBe(200)
-    const paths = body["paths"] as Record<string, Record<string, { responses: Record<string, object> }>>
-    expect(Object.keys(paths).sort()).toEqual([
-      "/agents/{sessionId}/runs",
-      "/healthz",
-      "/readyz",
-      "/runs/{runId}",
-      "/runs/{runId}/approve",
-      "/runs/{runId}/cancel",
-      "/runs/{runId}/events"
-    ])
-    const responses = paths["/agents/{sessionId}/runs"]?.["post"]?.responses ?? {}
-    expect(Object.keys(responses).sort()).toEqual([
-      "202",
-      "400",
-      "401",
-      "403",
-      "409",
-      "411",
-      "413",
-      "415",
-      "429",
-      "500",
-      "503"
-    ])
-    expect(JSON.stringify(responses["409"])).toContain("application/problem+json")
-  })
+it.scopedLive(
+  "serves the OpenAPI document of its routes, problems included, and the AsyncAPI document of its sockets",
+  () =>
+    Effect.gen(function* () {
+      const gateway = yield* testGateway()
+      const { status, body } = yield* gateway.request("GET", "/openapi.json", { token: "" })
+      expect(status).toBe(200)
+      const paths = body["paths"] as Record<string, Record<string, { responses: Record<string, object> }>>
+      expect(Object.keys(paths).sort()).toEqual([
+        "/agents/{sessionId}/runs",
+        "/healthz",
+        "/readyz",
+        "/runs/{runId}",
+        "/runs/{runId}/approve",
+        "/runs/{runId}/cancel",
+        "/runs/{runId}/events"
+      ])
+      const responses = paths["/agents/{sessionId}/runs"]?.["post"]?.responses ?? {}
+      expect(Object.keys(responses).sort()).toEqual([
+        "202",
+        "400",
+        "401",
+        "403",
+        "409",
+        "411",
+        "413",
+        "415",
+        "429",
+        "500",
+        "503"
+      ])
+      expect(JSON.stringify(responses["409"])).toContain("application/problem+json")
+      const sockets = yield* gateway.request("GET", "/asyncapi.json", { token: "" })
+      expect(sockets).toMatchObject({ status: 200, body: { asyncapi: "3.0.0" } })
+    })
 )

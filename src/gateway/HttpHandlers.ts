@@ -10,6 +10,7 @@ import {
 } from "@effect/platform"
 import { Cause, Effect, Layer, Option, Redacted, type Scope } from "effect"
 import { Authenticated, GatewayApi, type Health, MAX_BODY_BYTES } from "../domain/Api.ts"
+import { ASYNC_API_PATH } from "../domain/AsyncApi.ts"
 import { CurrentCaller } from "../domain/Caller.ts"
 import { RPC_PATH } from "../domain/EdgeRpcs.ts"
 import { PROBLEM_MEDIA_TYPE, Problem, problem, toDocument } from "../domain/Problem.ts"
@@ -166,30 +167,39 @@ const problems = Effect.map(
       )
 )
 
-/** Inside of `problems`, so that its guards hold for calls as well. */
-const withRpc =
-  (rpc: HttpApp.Default<never, Scope.Scope> | undefined) =>
-  (app: HttpApp.Default): HttpApp.Default =>
-    rpc === undefined
-      ? app
-      : Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ method, url }) =>
-          method === "POST" && url === RPC_PATH ? Effect.scoped(rpc) : app
-        )
+/** What a gateway answers besides the API: calls of edges, if there are any, and what its sockets speak. */
+export interface Besides {
+  readonly rpc: HttpApp.Default<never, Scope.Scope> | undefined
+  readonly asyncApi: Readonly<Record<string, unknown>>
+}
+
+/** Inside of `problems`, so that its guards hold here as well. */
+const answering =
+  ({ rpc, asyncApi }: Besides) =>
+  (app: HttpApp.Default): HttpApp.Default => {
+    const document = HttpServerResponse.unsafeJson(asyncApi)
+    return Effect.flatMap(HttpServerRequest.HttpServerRequest, ({ method, url }) => {
+      if (method === "POST" && url === RPC_PATH && rpc !== undefined) return Effect.scoped(rpc)
+      return method === "GET" && url === ASYNC_API_PATH ? Effect.succeed(document) : app
+    })
+  }
 
 const ApiLive = HttpApiBuilder.api(GatewayApi).pipe(
   Layer.provide([RunsLive, HealthLive]),
   Layer.provide(AuthenticatedLive)
 )
 
-/** The whole of the HTTP side: routes, `/openapi.json`, problems, the bound on bodies; and calls at `/rpc`, if answered. */
-export const httpApp = (rpc?: HttpApp.Default<never, Scope.Scope>) =>
+/** The whole of the HTTP side: routes, `/openapi.json`, problems, the bound on bodies. */
+export const httpApp = (besides?: Besides) =>
   Effect.map(Effect.all([HttpApiBuilder.httpApp, AllowedOrigins]), ([app, origins]) =>
     HttpIncomingMessage.withMaxBodySize(cors(origins)(app), Option.some(MAX_BODY_BYTES))
   ).pipe(
     Effect.provide(
       Layer.mergeAll(
         HttpApiBuilder.middlewareOpenApi({ path: "/openapi.json" }),
-        HttpApiBuilder.middleware(Effect.map(problems, (guarded) => (app) => guarded(withRpc(rpc)(app))))
+        HttpApiBuilder.middleware(
+          Effect.map(problems, (guarded) => (app) => guarded(besides === undefined ? app : answering(besides)(app)))
+        )
       ).pipe(
         Layer.provideMerge(ApiLive),
         Layer.provideMerge(Layer.mergeAll(HttpApiBuilder.Router.Live, HttpApiBuilder.Middleware.layer))
