@@ -46,6 +46,14 @@ rehearse: setup ## Walk releases of this commit to production on this machine, a
 test: setup typecheck lint surface-check ## Types, lint, surface, then unit, property and system tests on a real Postgres
 	@vitest run
 
+.PHONY: test-chaos
+test-chaos: setup ## Play 200 random schedules of faults on real runners and judge the histories (SEED=n plays one again)
+	@node test/chaos/run.ts
+
+.PHONY: test-chaos-checker
+test-chaos-checker: setup ## Play the schedules on builds that break promises: each must be caught
+	@node test/chaos/sabotage.ts
+
 # --- parts ------------------------------------------------------------------------------------------------------------
 
 .PHONY: typecheck
@@ -76,6 +84,10 @@ manifests: setup ## Render the overlays and check them against the manifest rule
 hazards: setup ## Judge the whole corpus of hazards, print it, and show that no rule of a gate could be missed
 	@HAZARDS=all vitest run --project parts test/hazards
 	@cat node_modules/.cache/hazards/table.txt
+
+.PHONY: bench-sockets
+bench-sockets: setup ## Measure one gateway with 2,000 idle and 200 busy sockets (IDLE, BUSY, RATE, SECONDS)
+	@node test/bench/sockets.ts
 
 .PHONY: pin-images
 pin-images: setup ## Write today's digests of the base images into the Dockerfiles (asks their registries)

@@ -15,8 +15,9 @@ const timings = {
   /**
    * After which the row of a runner that no longer beats is ignored: what remains when nobody can be asked, such as a lost
    * node whose watchers are lost too. The library refreshes at a third of it, whatever `shardLockRefreshInterval` says,
-   * and uses that third as the time limit of each lock query as well. At 1 s (expiration 5 s), busy runners missed the
-   * limit, dropped all their shards and cut every activity; at 3 s it happened once in start-up. Hence 5 s, and 15.
+   * and allows each lock query that third. At 1 s (expiration 5 s), busy runners missed the limit, dropped all their shards
+   * and cut every activity; at 5 s still, with ten times the work that the processors could do. Hence 5 s to see soon that
+   * the database is back, and `ClusterStorage` gives the queries longer than that.
    */
   shardLockExpiration: Duration.seconds(15),
   shardLockRefreshInterval: Duration.seconds(5),

@@ -3,8 +3,10 @@
  * to create anything.
  */
 import {
+  type ClusterError,
   type MessageStorage,
   type RunnerStorage,
+  type ShardId,
   ShardingConfig,
   Snowflake,
   SqlMessageStorage,
@@ -14,7 +16,8 @@ import { RunnerStorage as RunnerStorageTag } from "@effect/cluster/RunnerStorage
 import type { SqlClient } from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
 import * as SqlStatement from "@effect/sql/Statement"
-import { Effect, Layer } from "effect"
+import { Duration, Effect, Fiber, Layer, Option } from "effect"
+import * as PatientStorage from "./PatientStorage.ts"
 
 /**
  * Makes or brings forward the tables, by the library's own migrators, in the first schema of the connection's search path.
@@ -41,12 +44,59 @@ const withoutDdl: SqlStatement.Statement.Transformer = (statement, sql) =>
     return /^\s*(CREATE TABLE IF NOT EXISTS|LOCK TABLE)/.test(text) ? sql`SELECT 1 WHERE false` : statement
   })
 
+/**
+ * How long a query about locks may take. The library allows a third of `shardLockExpiration` (5 s), and then drops all
+ * shards and cuts every step on them: with ten times more work than processors, runners did so every ten seconds, and
+ * nothing went on. A session that answers slowly still holds its locks, so it gets more time, on its own connection.
+ */
+const LOCK_QUERY = Duration.seconds(15)
+
+/** After this a refresh that is under way is answered with what was held before: just below the library's own limit. */
+const BELIEVE_AFTER = Duration.seconds(4)
+
+/** `refresh` that waits longer than its caller: a slow answer is awaited by the next refresh, a failure is told at once. */
+const withPatience = (storage: RunnerStorage.RunnerStorage["Type"]) =>
+  Effect.map(Effect.scope, (scope) => {
+    type Refresh = Fiber.RuntimeFiber<Array<ShardId.ShardId>, ClusterError.PersistenceError>
+    let underway: Refresh | undefined
+    return RunnerStorageTag.of({
+      ...storage,
+      refresh: (address, shards) =>
+        Effect.gen(function* () {
+          const asked = [...shards]
+          // The answer to an earlier refresh knows nothing of shards that were taken since.
+          const late = underway
+          if (late !== undefined && late.unsafePoll() === null) {
+            const exit = yield* Fiber.await(late).pipe(Effect.timeoutOption(BELIEVE_AFTER))
+            return Option.isSome(exit) ? yield* Effect.as(exit.value, asked) : asked
+          }
+          const fresh: Refresh = yield* Effect.forkIn(storage.refresh(address, asked), scope)
+          underway = fresh
+          const exit = yield* Fiber.await(fresh).pipe(Effect.timeoutOption(BELIEVE_AFTER))
+          return Option.isSome(exit) ? yield* exit.value : asked
+        })
+    })
+  })
+
+const runnerStorage = Effect.gen(function* () {
+  const config = yield* ShardingConfig.ShardingConfig
+  const storage = yield* SqlRunnerStorage.make({}).pipe(
+    SqlStatement.withTransformer(withoutDdl),
+    Effect.provideService(ShardingConfig.ShardingConfig, {
+      ...config,
+      shardLockRefreshInterval: LOCK_QUERY,
+      shardLockExpiration: Duration.times(LOCK_QUERY, 3)
+    })
+  )
+  return yield* withPatience(storage)
+})
+
 /** Fails as a defect when the tables are missing or older than this release's library: the migration step did not run. */
 export const layer: Layer.Layer<
   MessageStorage.MessageStorage | RunnerStorage.RunnerStorage,
   SqlError,
   SqlClient | ShardingConfig.ShardingConfig
 > = Layer.mergeAll(
-  SqlMessageStorage.layer,
-  Layer.scoped(RunnerStorageTag, SqlRunnerStorage.make({}).pipe(SqlStatement.withTransformer(withoutDdl)))
+  PatientStorage.layer.pipe(Layer.provide(SqlMessageStorage.layer)),
+  Layer.scoped(RunnerStorageTag, runnerStorage)
 )

@@ -10,6 +10,7 @@
  * its database session is ended. When it wakes up it finds its locks gone and drops what it was doing; what it writes
  * meanwhile is written under keys that its successor has used.
  */
+import { monitorEventLoopDelay } from "node:perf_hooks"
 import {
   type ClusterError,
   type RunnerAddress,
@@ -21,47 +22,61 @@ import {
 import { RunnerStorage as RunnerStorageTag } from "@effect/cluster/RunnerStorage"
 import { SqlClient } from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
-import { Effect, Equal, Layer, Option, Schedule } from "effect"
+import { Clock, type Duration, Effect, Equal, Layer, Option, Schedule } from "effect"
 import { fence } from "./statements.ts"
 
 const INTERVAL = "1 second"
-/** A killed runner refuses the connection at once. A frozen one, or one on a lost node, does not answer. */
-const PING_TIMEOUT = "1500 millis"
-/** A connection may be refused once for many reasons. Three times in half a second is a process that is not there. */
-const REFUSALS = Schedule.spaced("250 millis").pipe(Schedule.intersect(Schedule.recurs(2)))
 
 /**
- * Silent rounds, of 2.5 s each, until a runner is taken off the ring, and until its session is ended. Rounds and not times:
- * a runner that was frozen itself must not find, when it wakes up, that everybody has been silent for long. On two cores with
- * ten times the work they could do, answers took up to 2 s; ending a session that is in use cuts everything on that runner.
+ * Silence until a runner is taken off the ring, and until its session is ended, in milliseconds. Slow is not silent: an
+ * answer counts however late it comes, up to `PING_PATIENCE`. On two cores with ten times the work that they could do,
+ * answers took up to 2 s; when they were awaited for 1.5 s, runners took each other off the ring, and ended sessions that
+ * were in use, which cuts everything on that runner. From the end of the session to the takeover it is about 2 s, and a
+ * frozen runner's work is to go on after 15.
  */
-export const OFF_RING_AFTER = 2
-export const FENCE_AFTER = 4
+export const OFF_RING_AFTER = 4_500
+export const FENCE_AFTER = 9_000
+const PING_PATIENCE = "9 seconds"
+
+/** A round adds no more silence than this, however long ago the last one was: the watcher may have been frozen itself. */
+const ROUND_AT_MOST = 1_500
+
+/** When this process's own event loop stood still for longer, it may have missed answers: its round says nothing. */
+const OWN_LAG = 1_000
+
+/** The library's check asks once, and takes a runner off the ring that does not answer in this time. */
+const HEALTH_PATIENCE = "4 seconds"
+
+/** A connection may be refused once for many reasons. Three times in half a second is a process that is not there. */
+const REFUSALS = Schedule.spaced("250 millis").pipe(Schedule.intersect(Schedule.recurs(2)))
 
 export type Answer = "alive" | "refused" | "silent"
 export type Verdict = "nothing" | "off-ring" | "fence"
 
-/** What to do about a runner after its latest answer, and how many rounds in a row it has been silent. */
+/** What to do about a runner after a round, and how long it has been silent then. */
 export const judge = (
-  silentRounds: number,
-  answer: Answer
-): { readonly silentRounds: number; readonly verdict: Verdict } => {
-  if (answer === "alive") return { silentRounds: 0, verdict: "nothing" }
+  silentMillis: number,
+  answer: Answer | "unknown",
+  roundMillis: number
+): { readonly silentMillis: number; readonly verdict: Verdict } => {
+  if (answer === "alive") return { silentMillis: 0, verdict: "nothing" }
   // Nothing listens there, so there is no session to end either.
-  if (answer === "refused") return { silentRounds: 0, verdict: "off-ring" }
-  const rounds = silentRounds + 1
+  if (answer === "refused") return { silentMillis: 0, verdict: "off-ring" }
+  if (answer === "unknown") return { silentMillis, verdict: "nothing" }
+  const now = silentMillis + Math.min(roundMillis, ROUND_AT_MOST)
+  const crosses = (limit: number) => silentMillis < limit && now >= limit
   return {
-    silentRounds: rounds,
-    verdict: rounds === FENCE_AFTER ? "fence" : rounds === OFF_RING_AFTER ? "off-ring" : "nothing"
+    silentMillis: now,
+    verdict: crosses(FENCE_AFTER) ? "fence" : crosses(OFF_RING_AFTER) ? "off-ring" : "nothing"
   }
 }
 
 const asking = Effect.map(
   Runners.Runners,
   (runners) =>
-    (address: RunnerAddress.RunnerAddress): Effect.Effect<Answer> =>
+    (address: RunnerAddress.RunnerAddress, patience: Duration.DurationInput): Effect.Effect<Answer> =>
       runners.ping(address).pipe(
-        Effect.timeout(PING_TIMEOUT),
+        Effect.timeout(patience),
         Effect.retry({ schedule: REFUSALS, while: ({ _tag }) => _tag === "RunnerUnavailable" }),
         Effect.match({
           onSuccess: () => "alive" as const,
@@ -75,20 +90,49 @@ const asking = Effect.map(
  */
 export const health: Layer.Layer<RunnerHealth.RunnerHealth, never, Runners.Runners> = Layer.effect(
   RunnerHealth.RunnerHealth,
-  Effect.map(asking, (ask) => ({ isAlive: (address) => Effect.map(ask(address), (answer) => answer === "alive") }))
+  Effect.map(asking, (ask) => ({
+    isAlive: (address) => Effect.map(ask(address, HEALTH_PATIENCE), (answer) => answer === "alive")
+  }))
 )
 
 /** Under which name a runner's sessions are seen in `pg_stat_activity`, which keeps 63 characters. The pod's name is first. */
 export const applicationName = ({ host, port }: { readonly host: string; readonly port: number }): string =>
   `${host}:${port}`.slice(0, 63)
 
+/** What is known of another runner, on the ring or silent. */
+interface Watched {
+  readonly address: RunnerAddress.RunnerAddress
+  /** Asked at least once: before that, silence means nothing. */
+  asked: boolean
+  answered: boolean
+  silentMillis: number
+}
+
+/** The longest that this process's event loop stood still since the last call, in milliseconds. */
+const ownLag = Effect.acquireRelease(
+  Effect.sync(() => {
+    const histogram = monitorEventLoopDelay({ resolution: 20 })
+    histogram.enable()
+    return histogram
+  }),
+  (histogram) => Effect.sync(() => histogram.disable())
+).pipe(
+  Effect.map((histogram) => () => {
+    const longest = histogram.max / 1e6
+    histogram.reset()
+    return longest
+  })
+)
+
 const make = Effect.gen(function* () {
   const storage = yield* RunnerStorageTag
   const { runnerAddress } = yield* ShardingConfig.ShardingConfig
   const sql = yield* SqlClient
   const ask = yield* asking
-  /** Silent rounds in a row of each runner that does not answer, be it on the ring or not. */
-  const silent = new Map<string, { readonly address: RunnerAddress.RunnerAddress; readonly rounds: number }>()
+  const lag = yield* ownLag
+  const scope = yield* Effect.scope
+  const watched = new Map<string, Watched>()
+  let lastRound = yield* Clock.currentTimeMillis
 
   const carryOut = (
     address: RunnerAddress.RunnerAddress,
@@ -110,24 +154,53 @@ const make = Effect.gen(function* () {
     }
   }
 
-  const look = (address: RunnerAddress.RunnerAddress) =>
+  /** Asks without waiting: the next rounds see the answer. A refusal is acted on as soon as it is certain. */
+  const ping = (runner: Watched) =>
+    ask(runner.address, PING_PATIENCE).pipe(
+      Effect.flatMap((answer) => {
+        if (answer === "alive") runner.answered = true
+        if (answer !== "refused") return Effect.void
+        watched.delete(applicationName(runner.address))
+        return carryOut(runner.address, judge(runner.silentMillis, answer, 0).verdict)
+      }),
+      Effect.catchAllCause((cause) => Effect.logDebug("Could not act on a runner that is gone", cause)),
+      Effect.annotateLogs("about", applicationName(runner.address)),
+      Effect.forkIn(scope)
+    )
+
+  const look = (runner: Watched, roundMillis: number, late: boolean) =>
     Effect.gen(function* () {
-      const key = applicationName(address)
-      const answer = yield* ask(address)
-      const { silentRounds, verdict } = judge(silent.get(key)?.rounds ?? 0, answer)
-      if (silentRounds === 0 || silentRounds > FENCE_AFTER) silent.delete(key)
-      else silent.set(key, { address, rounds: silentRounds })
-      yield* carryOut(address, verdict).pipe(Effect.annotateLogs("about", key))
+      const answer = runner.answered ? "alive" : runner.asked && !late ? "silent" : "unknown"
+      const { silentMillis, verdict } = judge(runner.silentMillis, answer, roundMillis)
+      runner.silentMillis = silentMillis
+      runner.answered = false
+      runner.asked = true
+      // Only whether it is on the ring brings it back here.
+      if (silentMillis >= FENCE_AFTER) watched.delete(applicationName(runner.address))
+      yield* ping(runner)
+      yield* carryOut(runner.address, verdict).pipe(Effect.annotateLogs("about", applicationName(runner.address)))
     })
 
   return Effect.gen(function* () {
     const listed = yield* storage.getRunners
-    const onRing = listed.flatMap(([{ address }, healthy]) => (healthy ? [address] : []))
-    const known = new Map(
-      [...onRing, ...[...silent.values()].map(({ address }) => address)].map((a) => [applicationName(a), a])
-    )
-    const others = [...known.values()].filter((address) => !Equal.equals(Option.some(address), runnerAddress))
-    yield* Effect.forEach(others, look, { concurrency: "unbounded", discard: true })
+    for (const [{ address }, healthy] of listed) {
+      const key = applicationName(address)
+      if (!healthy || watched.has(key) || Equal.equals(Option.some(address), runnerAddress)) continue
+      watched.set(key, { address, asked: false, answered: false, silentMillis: 0 })
+    }
+    // One that left, and was not silent, has no row or is not healthy any more.
+    const onRing = new Set(listed.flatMap(([{ address }, healthy]) => (healthy ? [applicationName(address)] : [])))
+    for (const [key, { silentMillis }] of watched) {
+      if (silentMillis === 0 && !onRing.has(key)) watched.delete(key)
+    }
+    const now = yield* Clock.currentTimeMillis
+    const roundMillis = now - lastRound
+    lastRound = now
+    const late = lag() > OWN_LAG
+    yield* Effect.forEach([...watched.values()], (runner) => look(runner, roundMillis, late), {
+      concurrency: "unbounded",
+      discard: true
+    })
   })
 })
 

@@ -118,7 +118,11 @@ export interface Played {
 }
 
 /** Needs nothing of the fleet's past: sessions and runs are named after the seed, and only those are looked at. */
-export const play = (fleet: Fleet, scenario: Scenario): Effect.Effect<Played> =>
+export const play = (
+  fleet: Fleet,
+  scenario: Scenario,
+  { quietWithin = QUIET_WITHIN }: { readonly quietWithin?: number } = {}
+): Effect.Effect<Played> =>
   Effect.gen(function* () {
     const store = yield* EventStore
     const asked = scenario.runs.map(
@@ -144,13 +148,13 @@ export const play = (fleet: Fleet, scenario: Scenario): Effect.Effect<Played> =>
     })
     const neverReady = yield* fleet.heal
     const healedAt = yield* Clock.currentTimeMillis
-    yield* Effect.timeoutOption(clients.await, QUIET_WITHIN)
+    yield* Effect.timeoutOption(clients.await, quietWithin)
     const quiet = yield* history(fleet, scenario).pipe(
       Effect.filterOrFail(
         ({ runs, open }) => open.length === 0 && runs.every(({ finished }) => finished),
         () => new NotYet()
       ),
-      Effect.retry(Schedule.spaced("100 millis").pipe(Schedule.upTo(QUIET_WITHIN))),
+      Effect.retry(Schedule.spaced("100 millis").pipe(Schedule.upTo(quietWithin))),
       Effect.option
     )
     const quietAt = yield* Clock.currentTimeMillis
