@@ -181,6 +181,23 @@ export const migrationEntries: ReadonlyArray<(world: World) => Entry> = [
     "do $$ begin execute 'alter table clus' || 'ter.clus' || 'ter_messages add column mine text'; end $$;"
   ),
   hazard("rows of the engine are deleted", "engine's tables", "delete from cluster.cluster_messages;", "backfill"),
+  hazard(
+    "rows are filled in an expand step",
+    "is an expand step and changes rows",
+    "update agents.notes set author = 'x';"
+  ),
+  hazard(
+    "a backfill adds the column it fills",
+    "is a backfill and changes the schema",
+    `${more} update agents.notes set more = 'x';`,
+    "backfill"
+  ),
+  hazard(
+    "a backfill takes away what it has moved",
+    "is a backfill and changes the schema",
+    "update agents.notes set body = author; alter table agents.notes drop column author;",
+    "backfill"
+  ),
   hazard("a migration commits by itself", "controls its own transaction", `${more} commit;`),
   hazard(
     "an index is built concurrently inside of a transaction",

@@ -6,9 +6,9 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { SqlClient } from "@effect/sql"
 import { expect } from "@effect/vitest"
-import { Effect, Layer, Schedule, type Scope } from "effect"
+import { Context, Effect, Layer, Schedule, type Scope } from "effect"
 import pg from "pg"
-import { fromUrl, layer } from "../../src/gates/Database.ts"
+import { Database, fromUrl, layer } from "../../src/gates/Database.ts"
 import { type Evidence, toText } from "../../src/gates/Evidence.ts"
 import { binary } from "../../src/gates/migrations/Lint.ts"
 import * as Migrate from "../../src/gates/migrations/Migrate.ts"
@@ -76,7 +76,12 @@ export interface World {
   readonly database: TestDatabase
   readonly run: (
     release: Release,
-    options?: { readonly mode?: "prove"; readonly timing?: Partial<Timing> }
+    options?: {
+      readonly mode?: "prove"
+      readonly timing?: Partial<Timing>
+      /** URL of an empty database. */
+      readonly scratch?: string
+    }
   ) => Effect.Effect<Evidence, Migrate.Failure>
   readonly deploy: (release: Release) => Effect.Effect<void>
   readonly columns: Effect.Effect<ReadonlyArray<string>>
@@ -107,6 +112,13 @@ export const world: Effect.Effect<World, never, Scope.Scope> = Effect.gen(functi
         files: parsed,
         squawk,
         makeEngineTables,
+        scratch:
+          options?.scratch === undefined
+            ? undefined
+            : fromUrl(options.scratch).pipe(
+                Effect.flatMap((settings) => Layer.build(layer(settings))),
+                Effect.flatMap((context) => Context.get(context, Database).session)
+              ),
         timing: { ...quick, ...options?.timing }
       }).pipe(Effect.provide(connected))
     })

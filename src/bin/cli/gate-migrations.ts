@@ -7,7 +7,14 @@ export const gateMigrationsVerb: Verb = {
   name: "gate migrations",
   summary: "Would the new migrations break a release that may still run? Commits nothing.",
   example: "deliver gate migrations --database-url postgres://migrator@127.0.0.1:5432/effect_cluster",
-  flags: databaseFlags,
+  flags: {
+    ...databaseFlags,
+    "scratch-url": {
+      type: "string",
+      value: "URL",
+      description: "an empty database: the history is replayed in it and compared with the live schema"
+    }
+  },
   positionals: [],
   run: (args) =>
     Effect.flatMap(

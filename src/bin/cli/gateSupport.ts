@@ -29,6 +29,7 @@ const exitCodes: Readonly<Record<string, ExitCode>> = {
   MigrationsUnreadable: ExitCode.preconditionMissing,
   LinterBroken: ExitCode.preconditionMissing,
   MigratorBusy: ExitCode.preconditionMissing,
+  ScratchUnusable: ExitCode.preconditionMissing,
   EvidenceNotFound: ExitCode.preconditionMissing
 }
 

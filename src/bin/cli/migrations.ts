@@ -1,7 +1,8 @@
 /** Puts the migration gate together: the image's files, the database, and the engine's own tables. */
 
 import { join } from "node:path"
-import { Effect } from "effect"
+import { Context, Effect, Layer } from "effect"
+import { Database, fromUrl, layer } from "../../gates/Database.ts"
 import { placeFromEnv } from "../../gates/Evidence.ts"
 import * as Image from "../../gates/Image.ts"
 import type { Mode } from "../../gates/migrations/Apply.ts"
@@ -11,6 +12,7 @@ import { readFolder } from "../../gates/migrations/MigrationFile.ts"
 import { fromSqlError } from "../../gates/migrations/State.ts"
 import { SurfaceStatements } from "../../gates/Releases.ts"
 import { createClusterTables } from "../../runtime/ClusterStorage.ts"
+import { text } from "./databaseFlags.ts"
 import { outcomeOf, withDatabase } from "./gateSupport.ts"
 import type { Arguments } from "./Verb.ts"
 
@@ -27,6 +29,13 @@ export const runMigrations = (args: Arguments, mode: Mode) =>
       const root = Image.root()
       const { folder, files } = migrationsOf(root)
       const { target, rollout } = placeFromEnv(process.env)
+      const scratchUrl = yield* text(args, "scratch-url")
+      const scratch =
+        scratchUrl === undefined
+          ? undefined
+          : Layer.build(layer(yield* fromUrl(scratchUrl))).pipe(
+              Effect.flatMap((context) => Context.get(context, Database).session)
+            )
       return yield* Migrate.run({
         release: yield* Image.release(root),
         surface: yield* Image.surface(root, SurfaceStatements),
@@ -35,6 +44,7 @@ export const runMigrations = (args: Arguments, mode: Mode) =>
         mode,
         folder,
         makeEngineTables: createClusterTables.pipe(Effect.mapError(fromSqlError)),
+        scratch,
         target,
         rollout
       })

@@ -5,11 +5,12 @@
  * every release that may still run; record this release, so that its statements count for the next migration.
  */
 import type { SqlClient } from "@effect/sql"
-import { Data, Duration, Effect, Exit, Schedule } from "effect"
+import { Data, Duration, Effect, Exit, Schedule, type Scope } from "effect"
 import { Database, type DatabaseUnavailable, type Session, StatementFailed } from "../Database.ts"
 import * as Evidence from "../Evidence.ts"
 import * as Releases from "../Releases.ts"
 import { apply, type FileFailed, type Mode } from "./Apply.ts"
+import * as Drift from "./Drift.ts"
 import { plan } from "./History.ts"
 import { type LinterBroken, lint } from "./Lint.ts"
 import type { MigrationFile } from "./MigrationFile.ts"
@@ -27,12 +28,14 @@ export interface Options {
   readonly squawk: string
   /** Makes the engine's tables or brings them forward; knows how to find that there is nothing to do. */
   readonly makeEngineTables: Effect.Effect<void, StatementFailed, SqlClient.SqlClient>
+  /** A session in an empty database, where the history is replayed to be compared with the live schema. */
+  readonly scratch?: Effect.Effect<Session, DatabaseUnavailable, Scope.Scope> | undefined
   readonly target?: string | undefined
   readonly rollout?: string | undefined
   readonly timing?: State.Timing
 }
 
-export type Failure = StatementFailed | DatabaseUnavailable | LinterBroken | State.MigratorBusy
+export type Failure = StatementFailed | DatabaseUnavailable | LinterBroken | State.MigratorBusy | Drift.ScratchUnusable
 
 /** What ended the work for a reason that a person must read. */
 class Refused extends Data.TaggedError("Refused")<{ readonly findings: ReadonlyArray<Evidence.Finding> }> {}
@@ -129,6 +132,25 @@ export const run = (options: Options): Effect.Effect<Evidence.Evidence, Failure,
           name: "older image",
           result: `nothing to apply: the database is ahead by ${todo.newer.join(", ")} (a rollback changes no schema)`
         })
+      }
+
+      if (todo._tag === "Older" || options.scratch === undefined) {
+        const why = todo._tag === "Older" ? "the database is ahead of this image" : "no scratch database was given"
+        checks.push({ name: "drift", result: `not looked for: ${why}` })
+      } else {
+        const applied = options.files.filter(({ name }) => state.history.applied.includes(name))
+        const here = yield* Drift.live(session)
+        const history = yield* Effect.scoped(
+          Effect.flatMap(options.scratch, (scratch) => Drift.replayed(scratch, applied))
+        )
+        const found = Drift.drift(here, history)
+        checks.push({
+          name: "drift",
+          result: `${here.size} definitions of the live schema against ${applied.length} migrations replayed: ${found.length} differ`
+        })
+        notes.push(...found.filter(({ severity }) => severity === "note"))
+        const grave = found.filter(({ severity }) => severity !== "note")
+        if (grave.length > 0) return yield* new Refused({ findings: grave })
       }
 
       const linted = yield* Effect.forEach(pending, (file) => lint(options.squawk, file), { concurrency: 2 })

@@ -113,6 +113,34 @@ const engine =
   /\bcluster\s*\.|"cluster"|\bcluster_(messages|replies|runners|locks|migrations)\b|\bschema (if exists )?cluster\b/
 const harmlessToEngine = /^(grant|revoke|alter default privileges|create schema if not exists)\b/
 
+const fills = /^(update|delete from|merge into|truncate)\b/
+const defines = /^(alter table|drop table|drop column|create table|alter type|drop type|rename)\b/
+
+/** What a phase promises and the statement breaks. */
+const phaseFinding = (file: MigrationFile, statement: SqlStatement): ReadonlyArray<Finding> => {
+  if (file.phase === "expand" && fills.test(statement.words)) {
+    return [
+      hazard(file, statement.line, {
+        rule: "phase-expand",
+        what: `${file.name} is an expand step and changes rows (${statement.words.slice(0, 40)}).`,
+        why: "Its locks on the schema are held until the last row is written: everybody waits for it.",
+        fix: 'Put it in a file of its own, behind this one, with "-- phase: backfill".'
+      })
+    ]
+  }
+  if (file.phase === "backfill" && defines.test(statement.words)) {
+    return [
+      hazard(file, statement.line, {
+        rule: "phase-backfill",
+        what: `${file.name} is a backfill and changes the schema (${statement.words.slice(0, 40)}).`,
+        why: "A backfill may take long; a lock on the schema that is taken in it is held as long.",
+        fix: "Put it in a file of its own: expand before the backfill when it adds, contract behind it when it takes away."
+      })
+    ]
+  }
+  return []
+}
+
 /** What is wrong with a file that is about to be applied for the first time. */
 export const findingsOf = (file: MigrationFile): ReadonlyArray<Finding> => [
   ...(file.phase === undefined
@@ -146,6 +174,7 @@ export const findingsOf = (file: MigrationFile): ReadonlyArray<Finding> => [
       ]
     : []),
   ...file.statements.flatMap((statement) => [
+    ...phaseFinding(file, statement),
     ...(transactionControl.test(statement.words)
       ? [
           hazard(file, statement.line, {
