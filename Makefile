@@ -85,41 +85,6 @@ hazards: setup ## Judge the whole corpus of hazards, print it, and show that no 
 	@HAZARDS=all vitest run --project parts test/hazards
 	@cat node_modules/.cache/hazards/table.txt
 
-# --- parts ------------------------------------------------------------------------------------------------------------
-
-.PHONY: typecheck
-typecheck: setup ## Types only
-	@tsc -p .
-
-.PHONY: lint
-lint: setup ## Formatter and linter, without changing anything
-	@biome check --error-on-warnings .
-
-.PHONY: format
-format: setup ## Format, and fix what can be fixed
-	@biome check --write .
-
-.PHONY: surface
-surface: setup ## Write surface.json anew from the code (review and commit it)
-	@$(DELIVER) surface
-
-.PHONY: surface-check
-surface-check: setup ## Fail when surface.json is not what the code says
-	@$(DELIVER) surface --check
-
-.PHONY: manifests
-manifests: setup ## Render the overlays and check them against the manifest rules
-	@$(DELIVER) gate manifests
-
-.PHONY: hazards
-hazards: setup ## Judge the whole corpus of hazards, print it, and show that no rule of a gate could be missed
-	@HAZARDS=all vitest run --project parts test/hazards
-	@cat node_modules/.cache/hazards/table.txt
-
-.PHONY: bench-sockets
-bench-sockets: setup ## Measure one gateway with 2,000 idle and 200 busy sockets (IDLE, BUSY, RATE, SECONDS)
-	@node test/bench/sockets.ts
-
 .PHONY: pin-images
 pin-images: setup ## Write today's digests of the base images into the Dockerfiles (asks their registries)
 	@node tools/pin-images.ts

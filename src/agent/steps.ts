@@ -50,10 +50,8 @@ export const end = (run: RunKey, event: Event) =>
   )
 
 const request = (run: RunKey, { message, model }: AgentWorkflowPayload, step: string): ModelRequest => ({
-  tenantId: run.tenantId,
   model,
   message,
-  written,
   idempotencyKey: `${run.executionId}/${step}`
 })
 
