@@ -11,7 +11,7 @@ import { MessageStorage, ShardId, Sharding, ShardingConfig } from "@effect/clust
 import { Effect, Layer, Schedule } from "effect"
 
 /** What a run waits at worst for a message that went astray. Costs two updates of each open message's row. */
-const INTERVAL = "10 seconds"
+const INTERVAL = "5 seconds"
 
 export const layer: Layer.Layer<
   never,
