@@ -49,9 +49,11 @@ export const end = (run: RunKey, event: Event) =>
     Effect.asVoid
   )
 
-const request = (run: RunKey, { message, model }: AgentWorkflowPayload, step: string): ModelRequest => ({
+const request = (run: RunKey, { message, model }: AgentWorkflowPayload, step: string, written = ""): ModelRequest => ({
+  tenantId: run.tenantId,
   model,
   message,
+  written,
   idempotencyKey: `${run.executionId}/${step}`
 })
 
@@ -76,13 +78,14 @@ export const callModel = Effect.fn("step.callModel")(function* (run: RunKey, pay
   const attempt = yield* Activity.CurrentAttempt
   const written = log.ofStep(run.executionId, step).pipe(
     Effect.mapError(unavailable),
-    Effect.map((rows) => ({
-      rows: rows.length,
-      length: rows.reduce((sum, { event }) => sum + (event._tag === "Token" ? event.text.length : 0), 0)
-    }))
+    Effect.map((rows) => {
+      const text = rows.map(({ event }) => (event._tag === "Token" ? event.text : "")).join("")
+      return { rows: rows.length, length: text.length, text }
+    })
   )
   let text = ""
-  let known = yield* written
+  const before = yield* written
+  let known: { readonly rows: number; readonly length: number } = before
 
   const flush: Effect.Effect<void, StepFailed, EventLog> = Effect.gen(function* () {
     while (text.length > known.length) {
@@ -91,7 +94,7 @@ export const callModel = Effect.fn("step.callModel")(function* (run: RunKey, pay
       known = (yield* write(run, [entry])) > 0 ? { rows: known.rows + 1, length: end } : yield* written
     }
   })
-  const tokens = model.answer(request(run, payload, step), attempt).pipe(Stream.mapError(modelFailed))
+  const tokens = model.answer(request(run, payload, step, before.text), attempt).pipe(Stream.mapError(modelFailed))
   yield* Stream.runForEach(Stream.groupedWithin(tokens, TOKENS_PER_ROW, ROW_EVERY), (row) => {
     text += [...row].join("")
     return flush

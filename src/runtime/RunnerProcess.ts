@@ -4,8 +4,6 @@ import type { SqlError } from "@effect/sql/SqlError"
 import { Layer, Logger, LogLevel } from "effect"
 import * as AgentLive from "../agent/AgentLive.ts"
 import * as AgentWorkflowLive from "../agent/AgentWorkflowLive.ts"
-import * as LocalModel from "../agent/model/LocalModel.ts"
-import * as Observed from "../agent/model/Observed.ts"
 import * as Tools from "../agent/tools/Tools.ts"
 import { CurrentProcess } from "../domain/CurrentProcess.ts"
 import { eventLog } from "../events/EventStore.ts"
@@ -15,6 +13,8 @@ import * as HandoverLive from "./HandoverLive.ts"
 import * as Health from "./Health.ts"
 import * as Lifecycle from "./Lifecycle.ts"
 import * as Logging from "./Logging.ts"
+import type { ModelSettings } from "./ModelSettings.ts"
+import * as Models from "./Models.ts"
 import * as ObservedLog from "./ObservedLog.ts"
 import * as RestartAccepted from "./RestartAccepted.ts"
 import * as RunnerRecord from "./RunnerRecord.ts"
@@ -23,9 +23,11 @@ import type { RunnerSettings } from "./Settings.ts"
 import * as Telemetry from "./Telemetry.ts"
 
 /** What the agent is made of here: the model, the tools and the event log can be swapped one by one. */
-const agent = Layer.mergeAll(AgentLive.layer, AgentWorkflowLive.layer, RestartAccepted.layer).pipe(
-  Layer.provide([ObservedLog.layer(eventLog), Observed.layer(LocalModel.layer), Tools.layer, HandoverLive.layer])
-)
+const agent = (models: ModelSettings) =>
+  Layer.mergeAll(AgentLive.layer, AgentWorkflowLive.layer, RestartAccepted.layer).pipe(
+    Layer.provide([ObservedLog.layer(eventLog), Models.layer(models), Tools.layer, HandoverLive.layer]),
+    Layer.provide(Models.policies(models))
+  )
 
 /**
  * Read from the bottom up for the start, from the top down for the stop: not ready, stop taking calls and let begun steps
@@ -37,7 +39,7 @@ export const layer = (
   release: string
 ): Layer.Layer<never, SocketServerError | SqlError | Health.HealthServerFailed> =>
   Lifecycle.serving.pipe(
-    Layer.provide(agent),
+    Layer.provide(agent(settings.models)),
     Layer.provide(Health.runner({ host: settings.listenHost, port: settings.httpPort })),
     Layer.provide(Cluster.runner(settings)),
     Layer.provide(RunnerRecord.layer),

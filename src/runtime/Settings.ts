@@ -5,6 +5,7 @@
 import { existsSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { Data, Either, Redacted } from "effect"
+import { type ModelSettings, readModels } from "./ModelSettings.ts"
 
 export type Env = Readonly<Record<string, string | undefined>>
 
@@ -41,6 +42,7 @@ export interface RunnerSettings {
   readonly poolMax: number
   readonly logLevel: LogLevelName
   readonly database: DatabaseSettings
+  readonly models: ModelSettings
 }
 
 export const logLevels = ["Trace", "Debug", "Info", "Warning", "Error"] as const
@@ -154,6 +156,7 @@ export const readRunner = (env: Env): Either.Either<RunnerSettings, SettingsRefu
     runner: { host, port: reader.integer("RUNNER_PORT", PORTS, 50_000) },
     listenHost: reader.text("LISTEN_HOST", host),
     httpPort: reader.integer("HTTP_PORT", PORTS, 8080),
+    models: readModels(reader),
     ...readCluster(reader)
   })
 }

@@ -84,6 +84,7 @@ it.scopedLive(
         ['agents_runs_finished_total{status="completed"}', 1],
         ["agents_first_token_seconds_count", 1],
         ['agents_model_calls_total{model="local",outcome="ok"}', 2],
+        ['agents_tool_calls_total{tool="add",outcome="ok"}', 1],
         ['agents_open_runs{status="accepted"}', 0],
         ['agents_open_runs{status="waiting"}', 0]
       ] as const) {

@@ -1,5 +1,6 @@
 /** The model that an agent asks. One service, so that which model answers is a matter of wiring. */
 import { Context, Data, type Effect, type Stream } from "effect"
+import type { TenantId } from "../../domain/Ids.ts"
 import type { Plan } from "../AgentWorkflow.ts"
 
 export interface ModelRequest {
@@ -7,6 +8,9 @@ export interface ModelRequest {
   readonly message: string
   /** The same for every attempt of one call: a provider that knows it answers a repeated call without a second charge. */
   readonly idempotencyKey: string
+  readonly tenantId?: TenantId
+  /** What an earlier attempt got so far: clients have seen it, so the answer begins with it. */
+  readonly written?: string
 }
 
 export class ModelError extends Data.TaggedError("ModelError")<{

@@ -1,7 +1,8 @@
 import { expect, it } from "@effect/vitest"
 import { Effect, Fiber, TestClock } from "effect"
 import { TenantId } from "../../domain/Ids.ts"
-import { layer, policy, Tools } from "./Tools.ts"
+import { limits } from "./Policy.ts"
+import { layer, Tools } from "./Tools.ts"
 
 const call = (tool: string, input = "") =>
   Effect.flatMap(Tools, (tools) => tools.call(TenantId.make("acme"), { call: "1", tool, input }, "k")).pipe(
@@ -20,7 +21,7 @@ it.effect("refuses what the policy does not allow, names from the prototype incl
     for (const tool of ["unknown", "toString", "__proto__", "constructor"]) {
       expect((yield* call(tool)).outcome).toBe("refused")
     }
-    expect((yield* call("echo", "x".repeat(policy.maxInputLength + 1))).outcome).toBe("refused")
+    expect((yield* call("echo", "x".repeat(limits.maxInputLength + 1))).outcome).toBe("refused")
   })
 )
 
@@ -34,7 +35,7 @@ it.effect("makes a tool's failure an outcome", () =>
 it.effect("stops a tool that takes too long", () =>
   Effect.gen(function* () {
     const slow = yield* Effect.fork(call("wait", "60000"))
-    yield* TestClock.adjust(policy.timeoutMillis)
+    yield* TestClock.adjust(limits.timeoutMillis)
     expect((yield* Fiber.join(slow)).outcome).toBe("failed")
   })
 )

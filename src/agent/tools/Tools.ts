@@ -2,43 +2,62 @@
  * The tools that an agent may call, each behind the same policy. What goes wrong in a tool is an outcome that the run
  * records and goes on with; only a broken runner is a failure.
  */
-import { Context, Effect, Layer } from "effect"
+import { Context, Effect, Layer, Metric } from "effect"
 import type { TenantId } from "../../domain/Ids.ts"
+import { toolCalls } from "../../domain/Metrics.ts"
 import type { PlannedCall, ToolOutcome } from "../AgentWorkflow.ts"
+import { calculate } from "./Calculate.ts"
+import { httpGet } from "./HttpGet.ts"
+import { allowanceOf, limits, type Policies, ToolPolicies } from "./Policy.ts"
+import type { Tool, ToolCall, ToolSpec } from "./Tool.ts"
+import * as Web from "./Web.ts"
 
-type Tool = (input: string) => Effect.Effect<string, string>
+const simple = (name: string, description: string, input: string, run: Tool<never>["run"]): Tool<never> => ({
+  name,
+  description,
+  input,
+  run
+})
 
-const builtIn: Readonly<Record<string, Tool>> = {
-  /** Gives its input back. */
-  echo: (input) => Effect.succeed(input),
-  /** Adds whole numbers: `1+2+3`. */
-  add: (input) => {
+const builtIn: ReadonlyArray<Tool<Web.Web>> = [
+  simple("echo", "Gives its input back.", "Anything", (input) => Effect.succeed(input)),
+  simple("add", "Adds whole numbers.", "A sum, for example 1+2+3", (input) => {
     const numbers = input.split("+").map(Number)
     return numbers.every(Number.isSafeInteger)
       ? Effect.succeed(String(numbers.reduce((sum, number) => sum + number, 0)))
       : Effect.fail(`"${input}" is not a sum of whole numbers`)
-  },
-  /** Takes its time: the input is a number of milliseconds. */
-  wait: (input) =>
+  }),
+  simple("wait", "Takes its time.", "A number of milliseconds", (input) =>
     /^\d{1,5}$/.test(input)
       ? Effect.as(Effect.sleep(Number(input)), `waited ${input} ms`)
-      : Effect.fail(`"${input}" is not a number of milliseconds`),
-  /** Always fails. */
-  broken: () => Effect.fail("This tool always fails.")
+      : Effect.fail(`"${input}" is not a number of milliseconds`)
+  ),
+  simple("broken", "Always fails.", "Anything", () => Effect.fail("This tool always fails.")),
+  calculate,
+  httpGet
+]
+
+/** For tests and drills of this system, and of no use to a model. */
+const ours = ["echo", "add", "wait", "broken"]
+
+/** What a model is told of: what the tenant may use. */
+export const specsOf = (policies: Policies, tenantId: TenantId | undefined): ReadonlyArray<ToolSpec> => {
+  const { tools } = allowanceOf(policies, tenantId)
+  return builtIn.filter(({ name }) => tools.includes(name) && !ours.includes(name))
 }
 
-/** What holds for every call. */
-export const policy = {
-  maxInputLength: 1_024,
-  maxOutputLength: 4_096,
-  timeoutMillis: 10_000,
-  allowed: (_tenantId: TenantId, tool: string): boolean => Object.hasOwn(builtIn, tool)
-} as const
+const notFor = (tool: string) => `The tool "${tool}" is not among those that this tenant may use.`
 
-const refusal = (tenantId: TenantId, { tool, input }: PlannedCall): string | undefined => {
-  if (!policy.allowed(tenantId, tool)) return `The tool "${tool}" is not among those that this tenant may use.`
-  if (input.length > policy.maxInputLength) return `The input is longer than ${policy.maxInputLength} characters.`
-  return undefined
+/** C0 and C1 but for tab and line feed: in an argument they only serve to look like something else. */
+const hasControls = (input: string): boolean => /[^\P{Cc}\t\n]/u.test(input)
+
+/** The tool, or why it is refused. */
+const admit = (policies: Policies, tenantId: TenantId, { tool, input }: PlannedCall, call: ToolCall) => {
+  const known = builtIn.find(({ name }) => name === tool)
+  if (known === undefined || !allowanceOf(policies, tenantId).tools.includes(tool)) return notFor(tool)
+  if (input.length > limits.maxInputLength) return `The input is longer than ${limits.maxInputLength} characters.`
+  if (hasControls(input)) return "The input holds control characters."
+  return known.refuses?.(input, call) ?? known
 }
 
 export class Tools extends Context.Tag("agent/Tools")<
@@ -46,22 +65,44 @@ export class Tools extends Context.Tag("agent/Tools")<
   { readonly call: (tenantId: TenantId, call: PlannedCall, idempotencyKey: string) => Effect.Effect<ToolOutcome> }
 >() {}
 
-export const layer: Layer.Layer<Tools> = Layer.succeed(Tools, {
-  call: (tenantId, call) => {
-    const refused = refusal(tenantId, call)
-    if (refused !== undefined) return Effect.succeed({ outcome: "refused", output: refused })
-    return (builtIn[call.tool] as Tool)(call.input).pipe(
+const make = Effect.gen(function* () {
+  const policies = yield* ToolPolicies
+  const web = yield* Web.Web
+
+  const call = (tenantId: TenantId, planned: PlannedCall, idempotencyKey: string): Effect.Effect<ToolOutcome> => {
+    const toolCall: ToolCall = { idempotencyKey, hosts: allowanceOf(policies, tenantId).hosts }
+    const tool = admit(policies, tenantId, planned, toolCall)
+    if (typeof tool === "string") return Effect.succeed({ outcome: "refused", output: tool })
+    return tool.run(planned.input, toolCall).pipe(
       Effect.timeoutFail({
-        duration: policy.timeoutMillis,
-        onTimeout: () => `The tool did not answer within ${policy.timeoutMillis} ms.`
+        duration: limits.timeoutMillis,
+        onTimeout: () => `The tool did not answer within ${limits.timeoutMillis} ms.`
       }),
       Effect.match({
-        onFailure: (output): ToolOutcome => ({ outcome: "failed", output: output.slice(0, policy.maxOutputLength) }),
+        onFailure: (output): ToolOutcome => ({ outcome: "failed", output: output.slice(0, limits.maxOutputLength) }),
         onSuccess: (output): ToolOutcome =>
-          output.length > policy.maxOutputLength
-            ? { outcome: "failed", output: `The output is longer than ${policy.maxOutputLength} characters.` }
+          output.length > limits.maxOutputLength
+            ? { outcome: "failed", output: `The output is longer than ${limits.maxOutputLength} characters.` }
             : { outcome: "ok", output }
-      })
+      }),
+      Effect.provideService(Web.Web, web)
     )
   }
+
+  return Tools.of({
+    call: (tenantId, planned, idempotencyKey) =>
+      call(tenantId, planned, idempotencyKey).pipe(
+        Effect.tap(({ outcome }) => {
+          // A model makes names up: only ours are labels.
+          const name = builtIn.some((tool) => tool.name === planned.tool) ? planned.tool : "unknown"
+          return Metric.increment(Metric.tagged(Metric.tagged(toolCalls, "tool", name), "outcome", outcome))
+        }),
+        Effect.withSpan("tool.call", { captureStackTrace: false })
+      )
+  })
 })
+
+/** Over any way to the web, for tests. */
+export const layerOver: Layer.Layer<Tools, never, Web.Web> = Layer.effect(Tools, make)
+
+export const layer: Layer.Layer<Tools> = layerOver.pipe(Layer.provide(Web.layer()))
