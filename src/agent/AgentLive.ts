@@ -3,7 +3,7 @@ import { Entity } from "@effect/cluster"
 import type { Sharding } from "@effect/cluster/Sharding"
 import { DurableDeferred } from "@effect/workflow"
 import { WorkflowEngine } from "@effect/workflow/WorkflowEngine"
-import { Effect, type Layer, Option } from "effect"
+import { Effect, Fiber, type Layer, Option } from "effect"
 import { RunConflict, RunFinished, RunNotFound, RunNotWaiting } from "../domain/AgentRpcs.ts"
 import { EventLog, FINAL_STEP, type RunKey } from "../domain/EventLog.ts"
 import { fromAgentEntityId, type RunId } from "../domain/Ids.ts"
@@ -13,6 +13,25 @@ import { agentWorkflow } from "./AgentWorkflow.ts"
 import { APPROVAL_STEP } from "./steps.ts"
 
 const { workflow, deferreds } = agentWorkflow
+
+/** Longer than the caller waits for its answer. */
+const START_LIMIT = "25 seconds"
+
+/**
+ * Goes on when its caller hangs up: a start that is cut in its middle is found only by `RestartAccepted`. It does so in a
+ * fiber of its own, since an uninterruptible call could not be cut by a runner that must give its shards up either: the start
+ * waits for the shard of its execution, the shard for the release of all, and the release for the call, for ever.
+ */
+const carried = <A, E, R>(start: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  start.pipe(
+    Effect.timeoutOption(START_LIMIT),
+    Effect.flatMap(
+      Option.match({ onSome: Effect.succeed, onNone: () => Effect.dieMessage("The run could not be started in time") })
+    ),
+    Effect.interruptible,
+    Effect.forkDaemon,
+    Effect.flatMap(Fiber.join)
+  )
 
 const handlers = Effect.gen(function* () {
   const { tenantId, sessionId } = fromAgentEntityId((yield* Entity.CurrentAddress).entityId)
@@ -35,22 +54,25 @@ const handlers = Effect.gen(function* () {
     )
 
   return Agent.of({
-    Ask: Effect.fn("Agent.Ask")(function* ({ payload: { runId, message, model } }) {
-      const payload = { tenantId, sessionId, runId, message, model }
-      const executionId = yield* workflow.executionId(payload)
-      // First the rows, then the start: a run id is taken by one session alone. A crash between the two leaves a run that
-      // the caller's repeated call starts, or `RestartAccepted` when the caller is gone as well.
-      const accepted = yield* log
-        .accept({ tenantId, sessionId, runId, executionId, workflow: workflow.name, message, model })
-        .pipe(Effect.orDie)
-      if (accepted.run.sessionId !== sessionId) return yield* new RunConflict({ runId, reason: "other-session" })
-      if (accepted.message !== message || accepted.model !== model) {
-        return yield* new RunConflict({ runId, reason: "other-request" })
-      }
-      if (isOpen(accepted.run.status)) yield* withEngine(workflow.execute(payload, { discard: true }))
-      return accepted.run
-      // A caller that hangs up must not cut it between the two.
-    }, Effect.uninterruptible),
+    Ask: Effect.fn("Agent.Ask")(({ payload: { runId, message, model } }) =>
+      carried(
+        Effect.gen(function* () {
+          const payload = { tenantId, sessionId, runId, message, model }
+          const executionId = yield* workflow.executionId(payload)
+          // First the rows, then the start: a run id is taken by one session alone. A crash between the two leaves a run
+          // that the caller's repeated call starts, or `RestartAccepted` when the caller is gone as well.
+          const accepted = yield* log
+            .accept({ tenantId, sessionId, runId, executionId, workflow: workflow.name, message, model })
+            .pipe(Effect.orDie)
+          if (accepted.run.sessionId !== sessionId) return yield* new RunConflict({ runId, reason: "other-session" })
+          if (accepted.message !== message || accepted.model !== model) {
+            return yield* new RunConflict({ runId, reason: "other-request" })
+          }
+          if (isOpen(accepted.run.status)) yield* withEngine(workflow.execute(payload, { discard: true }))
+          return accepted.run
+        })
+      )
+    ),
 
     Cancel: Effect.fn("Agent.Cancel")(function* ({ payload: { runId, by } }) {
       const run = yield* find(runId)

@@ -51,8 +51,8 @@ const withoutDdl: SqlStatement.Statement.Transformer = (statement, sql) =>
  */
 const LOCK_QUERY = Duration.seconds(15)
 
-/** After this a refresh that is under way is answered with what was held before: just below the library's own limit. */
-const BELIEVE_AFTER = Duration.seconds(4)
+/** After this a refresh that is under way is answered with what was held before: its caller gives up after 5 s of a busy loop. */
+const BELIEVE_AFTER = Duration.seconds(1)
 
 /** `refresh` that waits longer than its caller: a slow answer is awaited by the next refresh, a failure is told at once. */
 const withPatience = (storage: RunnerStorage.RunnerStorage["Type"]) =>
