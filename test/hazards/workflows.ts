@@ -1,167 +1,24 @@
-/**
- * Changes of workflows and of their code, as `deliver gate workflows` judges them with executions open.
- *
- * The executions are written down here as the gate reads them from the database; that the engine really leaves them so is
- * tested beside the gate.
- */
+/** Changes of workflows and of their code, as `deliver gate workflows` judges them with executions open. */
 import { DurableDeferred } from "@effect/workflow"
-import type { WorkflowEngine } from "@effect/workflow/WorkflowEngine"
-import { Clock, Context, Effect, Either, Layer, Random, Schema, Stream } from "effect"
-import { declare } from "../../src/agent/Declaration.ts"
-import { verdictOf } from "../../src/gates/Evidence.ts"
-import { judge } from "../../src/gates/workflows/Gate.ts"
-import { type Execution, type OpenCall, OpenWork, type Stored } from "../../src/gates/workflows/OpenWork.ts"
-import * as Forbidden from "../../src/gates/workflows/replay/Forbidden.ts"
-import * as Replay from "../../src/gates/workflows/replay/Replay.ts"
-import { shardNumber } from "../../src/gates/workflows/rules/Shard.ts"
-import type { AnyDeclaration, AnyEntity } from "../../src/surface/Declared.ts"
-import { extract, identify } from "../../src/surface/extract.ts"
+import { Clock, Effect, Random, Schema } from "effect"
 import { orderOptions } from "../support/open-work.ts"
-import { type Entry, saidBy } from "./Entry.ts"
-
-// biome-ignore lint/suspicious/noExplicitAny: an edit takes a declaration and its code apart as a developer would
-type Loose = any
+import type { Entry } from "./Entry.ts"
+import {
+  approved,
+  asleep,
+  awake,
+  type Body,
+  done,
+  edited,
+  entry,
+  failed,
+  Ledger,
+  type Loose,
+  never,
+  type Step
+} from "./open-order.ts"
 
 const { activities } = orderOptions
-const edited = (change: object): Loose => declare({ ...orderOptions, ...change } as typeof orderOptions)
-const never = Effect.die("a replay carries nothing out")
-
-const value = (json: unknown): Stored => ({ _tag: "value", value: json })
-const exitReply = (exit: unknown) => value({ _tag: "Success", value: { _tag: "Complete", exit } })
-const done = (name: string, result?: unknown, attempt = 1) => ({
-  name,
-  attempt,
-  reply: exitReply({ _tag: "Success", value: result })
-})
-const failed = (name: string, error: unknown, attempt = 1) => ({
-  name,
-  attempt,
-  reply: exitReply({ _tag: "Failure", cause: { _tag: "Fail", error } })
-})
-const approved = { name: "Approval", exit: { _tag: "Success", value: { by: "alice" } } }
-const rung = { name: "DurableClock/Cooldown", exit: { _tag: "Success" } }
-
-const payload = { tenant: "acme", id: "a", wait: "both" }
-/** Planned, the first tool called; it waits for its approval. */
-const waiting = { activities: [done("Plan", { steps: 2 }), done("Tool#first", "done")] }
-const asleep = { ...waiting, deferreds: [approved], clocks: [{ name: "Cooldown" }] }
-const awake = { ...waiting, deferreds: [approved, rung] }
-
-type Step = Effect.Effect<unknown, unknown, Loose>
-type Body = (payload: Loose, steps: Loose) => Effect.Effect<Loose, Loose, Loose>
-
-/** The code as it is, whatever of its steps is left. */
-const code: Body = (given, steps) =>
-  Effect.gen(function* () {
-    const plan = steps.plan === undefined ? { steps: 1 } : yield* steps.plan(never)
-    if (steps.tool !== undefined) yield* steps.tool("first", never)
-    if (given.wait !== "clock" && steps.approval !== undefined) yield* steps.approval
-    if (given.wait !== "approval" && steps.cooldown !== undefined) yield* steps.cooldown("1 hour")
-    yield* steps.complete(never)
-    return { total: plan.steps }
-  })
-
-interface Change {
-  /** Of the declaration; undefined: it is gone. */
-  readonly declared?: object | undefined
-  readonly code?: Body
-  readonly open?: Partial<Execution>
-  readonly call?: Partial<OpenCall>
-  readonly entities?: ReadonlyArray<AnyEntity>
-  readonly also?: ReadonlyArray<AnyDeclaration>
-  readonly shardsPerGroup?: number
-  readonly groups?: ReadonlyArray<string>
-  /** The release before is recorded, and lives. */
-  readonly beside?: true
-  readonly handlers?: "none"
-  readonly undecided?: true
-}
-
-class Ledger extends Context.Tag("hazards/Ledger")<Ledger, { readonly total: () => number }>() {}
-
-const Desk: AnyEntity = {
-  type: "Desk",
-  protocol: { requests: new Map([["Call", { payloadSchema: Schema.Struct({ text: Schema.String }) }]]) }
-} as Loose
-
-const surfaceOf = (declarations: ReadonlyArray<AnyDeclaration>, shardsPerGroup = 300, groups = ["default"]) =>
-  extract({
-    declarations,
-    entities: [],
-    events: Schema.TaggedStruct("Opened", {}),
-    statements: [],
-    sharding: { groups, shardsPerGroup },
-    migrations: []
-  })
-
-const entry = (title: string, expect: string | null, change: Change): Entry => ({
-  gate: "workflows",
-  title,
-  expect,
-  ...(change.undecided === undefined ? {} : { undecided: change.undecided }),
-  judge: Effect.gen(function* () {
-    const before: AnyDeclaration = edited({})
-    const { executionId } = yield* identify(before, payload).pipe(Effect.orDieWith((why) => new Error(why)))
-    const execution: Execution = {
-      workflow: "Order",
-      executionId,
-      shardId: `default:${shardNumber(executionId, 300)}`,
-      state: "suspended",
-      diedOf: undefined,
-      payload: value(payload),
-      deferreds: [],
-      clocks: [],
-      damaged: [],
-      ...waiting,
-      ...change.open
-    }
-    const call: OpenCall = {
-      entityType: "Desk",
-      entityId: "desk-7",
-      tag: "Call",
-      shardId: "default:1",
-      payload: value({ text: "hi" }),
-      ...change.call
-    }
-    const own = "declared" in change && change.declared === undefined ? [] : [edited(change.declared ?? {})]
-    const declarations: ReadonlyArray<AnyDeclaration> = [...own, ...(change.also ?? [])]
-    const handlers: Layer.Layer<never, never, WorkflowEngine | Ledger> = Layer.mergeAll(
-      Layer.empty,
-      ...(change.handlers === "none"
-        ? []
-        : own.map((each) => each.toLayer(change.code ?? code, { onCancelled: () => Effect.void })))
-    ) as Loose
-    const replayer = yield* Replay.make(handlers.pipe(Layer.provide(Forbidden.layer(Ledger))))
-    const surface = yield* surfaceOf(declarations, change.shardsPerGroup, [...(change.groups ?? ["default"])])
-    const others =
-      change.beside === undefined
-        ? undefined
-        : [
-            {
-              release: "before",
-              state: "deployed" as const,
-              liveRunners: 2,
-              surface: Either.right(yield* surfaceOf([before]))
-            }
-          ]
-    const { findings } = yield* judge({
-      release: "after",
-      surface,
-      declarations,
-      entities: change.entities ?? [Desk],
-      others,
-      replayer
-    }).pipe(
-      Effect.provideService(OpenWork, {
-        exists: Effect.succeed(true),
-        executions: Stream.make(execution),
-        calls: change.call === undefined ? Stream.empty : Stream.make(call)
-      }),
-      Effect.orDie
-    )
-    return saidBy(verdictOf(findings), findings)
-  })
-})
 
 const struct = (field: string, schema: Schema.Schema.AnyNoContext) => Schema.Struct({ [field]: schema })
 const withActivity = (name: keyof typeof activities, change: object) => ({
