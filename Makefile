@@ -85,6 +85,10 @@ hazards: setup ## Judge the whole corpus of hazards, print it, and show that no 
 	@HAZARDS=all vitest run --project parts test/hazards
 	@cat node_modules/.cache/hazards/table.txt
 
+.PHONY: bench-sockets
+bench-sockets: setup ## Measure one gateway with 2,000 idle and 200 busy sockets (IDLE, BUSY, RATE, SECONDS)
+	@node test/bench/sockets.ts
+
 .PHONY: pin-images
 pin-images: setup ## Write today's digests of the base images into the Dockerfiles (asks their registries)
 	@node tools/pin-images.ts
