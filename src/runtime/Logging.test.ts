@@ -1,6 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Cause, Effect, FastCheck as fc, Logger, LogLevel, Schema } from "effect"
-import { labels, logger, scrub } from "./Logging.ts"
+import { vi } from "vitest"
+import { labels, layer, logger, scrub } from "./Logging.ts"
 
 /** Runs the effect and gives back what it logged, each line decoded. */
 const logged = (effect: Effect.Effect<unknown>, project?: string) =>
@@ -86,6 +87,17 @@ describe("what Cloud Logging reads", () => {
     })
   )
 })
+
+it.effect("writes each line once, however often a process was given its logger", () =>
+  Effect.gen(function* () {
+    const lines: Array<string> = []
+    const written = vi.spyOn(console, "log").mockImplementation((line: string) => void lines.push(line))
+    const given = layer({ pod: "p", release: "r" })
+    yield* Effect.logInfo("once").pipe(Effect.provide(given), Effect.provide(given))
+    written.mockRestore()
+    expect(lines.map((line) => (JSON.parse(line) as { message: string }).message)).toEqual(["once"])
+  })
+)
 
 describe("what is never logged", () => {
   const jwt = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJqYW5lIn0.c2lnbmF0dXJl"

@@ -14,10 +14,12 @@
 import {
   Cause,
   Context,
+  Effect,
   FiberRef,
   FiberRefs,
+  HashSet,
   Inspectable,
-  type Layer,
+  Layer,
   Logger,
   type LogLevel,
   Option,
@@ -137,9 +139,14 @@ export const entry =
 export const logger = (identity: LogIdentity): Logger.Logger<unknown, string> =>
   Logger.make((options) => JSON.stringify(entry(identity)(options)))
 
-/** All that is logged goes out as one line of JSON. */
+/**
+ * All that is logged goes out as one line of JSON. Takes the place of every logger, not of the default one alone: given twice it
+ * still writes once, and Effect's own that copies messages into spans, unscrubbed, is gone.
+ */
 export const layer = (identity: LogIdentity): Layer.Layer<never> =>
-  Logger.replace(Logger.defaultLogger, Logger.withConsoleLog(logger(identity)))
+  Layer.scopedDiscard(
+    Effect.locallyScoped(FiberRef.currentLoggers, HashSet.make(Logger.withConsoleLog(logger(identity))))
+  )
 
 /** Of a process, by its environment. */
 export const fromEnv = (env: Readonly<Record<string, string | undefined>>, release: string): LogIdentity => ({
