@@ -133,7 +133,7 @@ it.scopedLive(
           Effect.forEach(Array.from({ length: 1_000 }), () => traced("Runs.start"), { discard: true })
         )
       }).pipe(Effect.provide(layer))
-      expect(Duration.toMillis(took)).toBeLessThan(1_000)
+      expect(Duration.toMillis(took)).toBeLessThan(3_000)
       expect(logged[0]).toContain("does not take spans, which are dropped")
     })
 )

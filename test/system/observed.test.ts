@@ -92,5 +92,5 @@ it.scopedLive(
       }
       expect((yield* gateway.get("/metrics")).status).toBe(200)
     }),
-  120_000
+  180_000
 )

@@ -71,7 +71,7 @@ it.scopedLive(
           "select status, count(*)::int as count from agents.runs group by status"
         ),
         (rows) => rows.every(({ status }) => ["completed", "failed", "cancelled"].includes(status)),
-        "40 seconds"
+        "60 seconds"
       ).pipe(Effect.map((rows) => expect(rows).toEqual([{ status: "completed", count: RUNS }])))
 
       const old = yield* Effect.promise(async () => {
@@ -83,5 +83,5 @@ it.scopedLive(
       })
       expect(old).toBe("28P01")
     }),
-  120_000
+  180_000
 )

@@ -18,9 +18,9 @@ const world = (options: { readonly requestsPerMinute?: number } = {}) =>
         requestsPerMinute: options.requestsPerMinute ?? 6_000,
         toolsOf: () => [{ name: "calculate", description: "Calculates.", input: "An expression." }],
         limits: {
-          silence: Duration.millis(400),
+          silence: Duration.millis(800),
           patience: Duration.seconds(1),
-          keyPatience: Duration.millis(1_500),
+          keyPatience: Duration.seconds(2),
           queue: Duration.millis(300)
         }
       }).pipe(Layer.provide(FetchHttpClient.layer))
