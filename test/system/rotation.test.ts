@@ -47,9 +47,13 @@ it.scopedLive(
           return { status: response.status, text: await response.text() }
         })
       const ids = Array.from({ length: RUNS }, (_, index) => `rotated-${index}`)
+      // As a client does: a connection that was ended in the moment of its use may cost a 503, and the same start is sent again.
       const start = (runId: string) =>
-        Effect.map(call("POST", `/agents/${runId}/runs`, { runId, message: "hello tokens:40 slow:40" }), ({ status }) =>
-          expect(status).toBeLessThan(300)
+        until(
+          `the start of ${runId}`,
+          call("POST", `/agents/${runId}/runs`, { runId, message: "hello tokens:40 slow:40" }),
+          ({ status }) => status < 300,
+          "30 seconds"
         )
       yield* Effect.forEach(ids.slice(0, RUNS / 2), start, { concurrency: 3 })
 
