@@ -16,22 +16,9 @@ interface Sabotage {
   readonly what: string
   readonly edit: Edit
   readonly rule: Violation["rule"]
-  /** The first seed; 1 unless given. */
-  readonly from?: number
 }
 
 const sabotages: ReadonlyArray<Sabotage> = [
-  {
-    what: "a woken runner goes on with its text although its successor has written under the same keys",
-    edit: {
-      file: "src/agent/steps.ts",
-      find: "(yield* write(run, [entry])) > 0",
-      replace: "(yield* write(run, [entry])) >= 0"
-    },
-    rule: "wrong-content",
-    // Needs a runner that freezes in a model step, for long enough.
-    from: 104
-  },
   {
     what: "a rerun of a tool step tells its events under new keys",
     edit: {
@@ -65,12 +52,12 @@ const sabotages: ReadonlyArray<Sabotage> = [
 
 const print = (line: string) => Effect.sync(() => process.stdout.write(`${line}\n`))
 
-const caught = ({ what, edit, rule, from = 1 }: Sabotage) =>
+const caught = ({ what, edit, rule }: Sabotage) =>
   Effect.gen(function* () {
     const scope = yield* Effect.scope
     const image = yield* testImage({ edits: [edit] })
     const stage = yield* fleet({ image, runners: RUNNERS }).pipe(Scope.extend(scope))
-    for (let seed = from; seed < from + AT_MOST; seed++) {
+    for (let seed = 1; seed <= AT_MOST; seed++) {
       const { history } = yield* play(stage, scenario(seed, RUNNERS), { quietWithin: 20_000 })
       const found = check(history).find((violation) => violation.rule === rule)
       if (found === undefined) continue
@@ -83,5 +70,5 @@ const caught = ({ what, edit, rule, from = 1 }: Sabotage) =>
     return false
   }).pipe(Effect.scoped)
 
-const results = await Effect.runPromise(Effect.forEach(sabotages, caught))
+const results = await Effect.runPromise(Effect.forEach(sabotages, caught, { concurrency: "unbounded" }))
 process.exitCode = results.every((one) => one) ? 0 : 1
