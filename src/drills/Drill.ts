@@ -38,7 +38,7 @@ export interface Journal {
   readonly method: ReadonlyArray<Activity>
   /** The proof that the fault happened. */
   readonly fault: string | null
-  /** From the fault to the first sign that another runner goes on with the victim's work. */
+  /** From the fault to the first event that the victim's work writes again. */
   readonly takeoverMs: number | null
   /** From the fault to the last of the drill's runs having ended. */
   readonly recoveryMs: number | null

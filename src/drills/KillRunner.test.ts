@@ -9,6 +9,7 @@ import { KillRunner } from "./KillRunner.ts"
 const target = (options: { readonly dies: boolean; readonly after?: Partial<Verdict> }): Surroundings => {
   let instance = 1
   let killed = false
+  let written = 5
   const state = (runId: string): RunState => ({
     runId,
     status: killed ? "completed" : "accepted",
@@ -18,7 +19,7 @@ const target = (options: { readonly dies: boolean; readonly after?: Partial<Verd
     gateway: {
       startRun: ({ runId }) => Effect.sync(() => state(runId)),
       status: (runId) => Effect.sync(() => state(runId)),
-      written: () => Effect.succeed(5),
+      written: () => Effect.sync(() => ++written),
       approve: (runId) => Effect.sync(() => state(runId)),
       waitFor: () => Effect.void
     },

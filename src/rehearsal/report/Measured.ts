@@ -4,7 +4,7 @@ import { join } from "node:path"
 import { Effect } from "effect"
 
 export interface Measured {
-  /** Milliseconds from a runner's death to another going on with its work, as drills saw it. */
+  /** Milliseconds from a runner's death to its work going on, as drills saw it. */
   readonly takeovers: ReadonlyArray<number>
   /** Milliseconds from a runner's process start to its first shards. */
   readonly runnerStarts: ReadonlyArray<number>
