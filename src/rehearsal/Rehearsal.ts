@@ -25,6 +25,7 @@ import * as Release from "./release/Release.ts"
 import { parseObjects } from "./release/Render.ts"
 import * as Measured from "./report/Measured.ts"
 import { Report, type Step } from "./report/Report.ts"
+import { stateOf } from "./rollout/Rollout.ts"
 import { type Target, verdictOf } from "./Target.ts"
 import * as Tools from "./Tools.ts"
 import { LOAD_SESSIONS, type Releases, walk } from "./Walk.ts"
@@ -120,15 +121,7 @@ const drillOn = (files: Delivery.ReleaseFiles, progress: Progress) => (target: T
     const phase = target.stage.phases.at(-1)!
     const hook = yield* files.scheduled(phase.profiles, "drill-kill-runner")
     const outcome = yield* target.cluster.runJob(hook.job, { timeoutMs: hook.timeoutMs, env: {} })
-    const verdict = verdictOf({
-      phaseId: phase.phaseId,
-      kind: "verify",
-      name: hook.name,
-      state: outcome.exitCode === 0 && !outcome.timedOut ? "SUCCEEDED" : "FAILED",
-      durationMs: outcome.durationMs,
-      exitCode: outcome.exitCode,
-      log: outcome.log
-    })
+    const verdict = verdictOf({ state: stateOf(outcome), exitCode: outcome.exitCode })
     yield* progress.say(where, `  drill kill-runner            ${verdict}  ${seconds(outcome.durationMs)}`)
     yield* progress.quote(outcome.log.slice(-12))
     const step: Step = {

@@ -22,7 +22,7 @@ export interface Target {
 const REFUSED = 10
 const UNDECIDED = 11
 
-export const verdictOf = (run: JobRun): string => {
+export const verdictOf = (run: Pick<JobRun, "state" | "exitCode">): string => {
   if (run.state === "SUCCEEDED") return "passed"
   if (run.exitCode === REFUSED) return "refused"
   if (run.exitCode === UNDECIDED) return "undecided"

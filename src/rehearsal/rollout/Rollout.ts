@@ -5,7 +5,7 @@
  * it was at that moment (as with Cloud Deploy), and whoever called decides what follows. Errors are the tools' own.
  */
 import { Clock, Effect } from "effect"
-import type { Cluster, DriverFailed, KubeObject, ManifestRefused } from "../drivers/Driver.ts"
+import type { Cluster, DriverFailed, JobOutcome, KubeObject, ManifestRefused } from "../drivers/Driver.ts"
 import type { ToolFailed } from "../Errors.ts"
 import type { JobKind, PlannedJob, PlannedPhase, RolloutPlan } from "./Plan.ts"
 
@@ -63,6 +63,10 @@ export interface RolloutOptions {
 
 type Failure = ToolFailed | DriverFailed | ManifestRefused
 
+/** A Job succeeded when its container ended with 0 in time. */
+export const stateOf = ({ exitCode, timedOut }: Pick<JobOutcome, "exitCode" | "timedOut">): JobRun["state"] =>
+  exitCode === 0 && !timedOut ? "SUCCEEDED" : "FAILED"
+
 const runHook = (options: RolloutOptions, phase: PlannedPhase, kind: JobKind, hook: Hook) =>
   Effect.gen(function* () {
     const { cluster, onEvent } = options
@@ -78,7 +82,7 @@ const runHook = (options: RolloutOptions, phase: PlannedPhase, kind: JobKind, ho
       phaseId: phase.phaseId,
       kind,
       name: hook.name,
-      state: outcome.exitCode === 0 && !outcome.timedOut ? "SUCCEEDED" : "FAILED",
+      state: stateOf(outcome),
       durationMs: outcome.durationMs,
       exitCode: outcome.exitCode,
       log: outcome.timedOut ? [...outcome.log, `Ended after its timeout of ${hook.timeoutMs / 1000} s.`] : outcome.log
