@@ -1,6 +1,7 @@
 import type { SqlClient } from "@effect/sql/SqlClient"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, FastCheck as fc, Layer, Option, Ref, type Scope, Stream } from "effect"
+import { follow } from "../../test/support/feed.ts"
 import { type MigratedDatabase, migratedDatabase } from "../../test/support/migrated-database.ts"
 import { until } from "../../test/support/wait.ts"
 import type { Event } from "../domain/Event.ts"
@@ -121,7 +122,7 @@ describe("EventStore", () => {
         const runs = Array.from({ length: 8 }, (_, index) => key("busy", `r${index}`))
         const seen = yield* Ref.make<ReadonlyArray<number>>([])
         const feed = yield* Feed
-        yield* feed.follow(tenantId, SessionId.make("busy"), 0).pipe(
+        yield* follow(feed, tenantId, SessionId.make("busy"), 0).pipe(
           Stream.runForEach(({ eventId }) => Ref.update(seen, (ids) => [...ids, eventId])),
           Effect.forkScoped
         )
@@ -155,7 +156,7 @@ describe("EventStore", () => {
         yield* append(run, ...Array.from({ length: 450 }, (_, index) => token(index, `${index}`)))
         const feed = yield* Feed
         const read = (after: number, count: number) =>
-          feed.follow(tenantId, run.sessionId, after).pipe(
+          follow(feed, tenantId, run.sessionId, after).pipe(
             Stream.take(count),
             Stream.runCollect,
             Effect.map((events) => [...events].map(({ eventId }) => eventId as number))

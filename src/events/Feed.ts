@@ -4,20 +4,22 @@
  * It is pulled: a reader asks for what comes after its last event and is answered with one page. Nothing is buffered for a
  * reader that does not ask, so a slow one costs nothing here, and the database is the queue. Postgres' own notifications
  * are not used: they would take a connection each and still need this query after a reconnect.
+ *
+ * A waiting reader is an entry of a set and the callback of its fiber, nothing else: most sockets wait most of the time.
  */
 
 import { SqlClient } from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
-import { Clock, Deferred, Duration, Effect, Stream } from "effect"
+import { Clock, Effect, Exit } from "effect"
 import type { RecordedEvent } from "../domain/Event.ts"
-import type { EventId, SessionId, TenantId } from "../domain/Ids.ts"
+import type { SessionId, TenantId } from "../domain/Ids.ts"
 import { eventsOfCursors } from "./statements.ts"
 
-/** While events come: what a reader waits for one at most. */
-const BUSY = Duration.millis(50)
-/** When nothing came for a while: keeps an idle process idle. */
-const IDLE = Duration.millis(200)
-const BUSY_FOR = Duration.seconds(3)
+/** What a reader waits at most for an event that is there, while its session is active: ms, as all times here. */
+const ACTIVE = 50
+/** The same when its session was silent for longer than `ACTIVE_FOR`. Most are: looking for them is most of the work. */
+const SILENT = 200
+const ACTIVE_FOR = 3_000
 
 /** Events of one session in one answer. */
 const PAGE = 200
@@ -25,19 +27,30 @@ const PAGE = 200
 const CURSORS = 500
 
 /** A database that is away this long is told to the readers; before, they just wait. */
-const PATIENCE = Duration.seconds(15)
-const RETRY = Duration.millis(500)
+const PATIENCE = 15_000
+const RETRY = 500
+
+export interface Page {
+  readonly events: ReadonlyArray<RecordedEvent>
+  /** There may be more already: ask at once. */
+  readonly more: boolean
+}
 
 interface Waiting {
   readonly tenantId: TenantId
   readonly sessionId: SessionId
   readonly after: number
-  readonly page: Deferred.Deferred<ReadonlyArray<RecordedEvent>, SqlError>
+  /** Readers come with an event that they just had, or just connected: until then their session is taken for active. */
+  activeUntil: number
+  /** Not looked for before. */
+  dueAt: number
+  readonly answer: (page: Exit.Exit<Page, SqlError>) => void
 }
 
 export class Feed extends Effect.Service<Feed>()("events/Feed", {
   scoped: Effect.gen(function* () {
     const sql = yield* SqlClient
+    const clock = yield* Clock.clockWith(Effect.succeed)
     const waiting = new Set<Waiting>()
     // Open while somebody waits whose answer may lie there already: a new reader, or one whose last page was full.
     const urgent = yield* Effect.makeLatch(false)
@@ -60,34 +73,44 @@ export class Feed extends Effect.Service<Feed>()("events/Feed", {
         const reader = batch[key]
         if (reader === undefined) continue
         waiting.delete(reader)
-        yield* Deferred.succeed(reader.page, page)
+        reader.answer(Exit.succeed({ events: page, more: page.length === PAGE }))
       }
       return rows.length
     })
 
     let lastEventAt = 0
-    let lastAnswerAt = yield* Clock.currentTimeMillis
+    let lastAnswerAt = clock.unsafeCurrentTimeMillis()
     const round = Effect.gen(function* () {
       yield* urgent.close
-      const all = [...waiting]
+      const startedAt = clock.unsafeCurrentTimeMillis()
+      const due = [...waiting].filter(({ dueAt }) => dueAt <= startedAt)
       let found = 0
-      for (let start = 0; start < all.length; start += CURSORS) {
-        found += yield* look(all.slice(start, start + CURSORS))
+      for (let start = 0; start < due.length; start += CURSORS) {
+        found += yield* look(due.slice(start, start + CURSORS))
       }
-      const now = yield* Clock.currentTimeMillis
+      const now = clock.unsafeCurrentTimeMillis()
       lastAnswerAt = now
       if (found > 0) lastEventAt = now
-      const pause = waiting.size > 0 && now - lastEventAt > Duration.toMillis(BUSY_FOR) ? IDLE : BUSY
       // With nobody waiting there is nothing to look for until somebody comes.
-      yield* waiting.size === 0 ? urgent.await : Effect.race(Effect.sleep(pause), urgent.await)
+      if (waiting.size === 0) return yield* urgent.await
+      // Who had an event a moment ago is on the way back.
+      let nextAt = now - lastEventAt < ACTIVE_FOR ? now + ACTIVE : now + SILENT
+      for (const reader of waiting) {
+        if (reader.dueAt <= startedAt) {
+          // The silent ones apart from each other, so that no round has all of them.
+          reader.dueAt = now + (now < reader.activeUntil ? ACTIVE : SILENT * (0.75 + 0.25 * Math.random()))
+        }
+        nextAt = Math.min(nextAt, reader.dueAt)
+      }
+      yield* Effect.race(Effect.sleep(Math.max(ACTIVE, nextAt - now)), urgent.await)
     })
 
     const failed = (error: SqlError) =>
       Effect.gen(function* () {
-        if ((yield* Clock.currentTimeMillis) - lastAnswerAt > Duration.toMillis(PATIENCE)) {
+        if (clock.unsafeCurrentTimeMillis() - lastAnswerAt > PATIENCE) {
           for (const reader of waiting) {
             waiting.delete(reader)
-            yield* Deferred.fail(reader.page, error)
+            reader.answer(Exit.fail(error))
           }
         }
         yield* Effect.sleep(RETRY)
@@ -95,46 +118,32 @@ export class Feed extends Effect.Service<Feed>()("events/Feed", {
       })
 
     yield* urgent.await.pipe(
-      Effect.andThen(Clock.currentTimeMillis),
-      Effect.andThen((now) => Effect.sync(() => (lastAnswerAt = now))),
+      Effect.andThen(Effect.sync(() => (lastAnswerAt = clock.unsafeCurrentTimeMillis()))),
       Effect.andThen(Effect.forever(Effect.catchAll(round, failed))),
       Effect.catchAllCause((cause) => Effect.logError("The feed met a defect and starts again", cause)),
       Effect.forever,
       Effect.forkScoped
     )
 
-    /** The next events after `after`, at least one: waits until there is one. */
-    const next = (tenantId: TenantId, sessionId: SessionId, after: number, atOnce: boolean) =>
-      Effect.gen(function* () {
-        const reader: Waiting = {
-          tenantId,
-          sessionId,
-          after,
-          page: yield* Deferred.make<ReadonlyArray<RecordedEvent>, SqlError>()
-        }
-        waiting.add(reader)
-        if (atOnce || waiting.size === 1) yield* urgent.open
-        return yield* Deferred.await(reader.page).pipe(
-          Effect.onInterrupt(() => Effect.sync(() => waiting.delete(reader)))
-        )
-      })
-
     return {
-      /** Every event of the session with an id above `after`, in order, each once, without end. */
-      follow: (
-        tenantId: TenantId,
-        sessionId: SessionId,
-        after: EventId | number
-      ): Stream.Stream<RecordedEvent, SqlError> =>
-        Stream.unfoldEffect({ after: after as number, atOnce: true }, (cursor) =>
-          Effect.map(next(tenantId, sessionId, cursor.after, cursor.atOnce), (page) => {
-            const last = page.at(-1)
-            return [
-              page,
-              { after: last === undefined ? cursor.after : last.eventId, atOnce: page.length === PAGE }
-            ] as const
-          }).pipe(Effect.asSome)
-        ).pipe(Stream.flattenIterables)
+      /**
+       * The session's events with an id above `after`, in order, at least one: waits until there is one. `atOnce` when there
+       * may be some already: to a reader that is new, or whose last page said so.
+       */
+      next: (tenantId: TenantId, sessionId: SessionId, after: number, atOnce: boolean): Effect.Effect<Page, SqlError> =>
+        Effect.async((resume) => {
+          const reader: Waiting = {
+            tenantId,
+            sessionId,
+            after,
+            activeUntil: clock.unsafeCurrentTimeMillis() + ACTIVE_FOR,
+            dueAt: 0,
+            answer: resume
+          }
+          waiting.add(reader)
+          if (atOnce || waiting.size === 1) urgent.unsafeOpen()
+          return Effect.sync(() => waiting.delete(reader))
+        })
     }
   })
 }) {}

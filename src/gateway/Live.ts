@@ -1,7 +1,7 @@
 /** The ports over the cluster's client and the event store. */
 import { SqlClient } from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
-import { Duration, Effect, Layer, Schedule, Stream } from "effect"
+import { Duration, Effect, Layer, Schedule } from "effect"
 import { EventId } from "../domain/Ids.ts"
 import { EventStore, isTransient } from "../events/EventStore.ts"
 import { Feed } from "../events/Feed.ts"
@@ -42,8 +42,8 @@ export const records: Layer.Layer<Records, never, EventStore | Feed> = Layer.eff
     return Records.of({
       run: (tenantId, runId) => patiently(store.run(tenantId, runId)),
       runEvents: (tenantId, runId, after, limit) => patiently(store.ofRun(tenantId, runId, EventId.make(after), limit)),
-      follow: ({ tenantId, sessionId }, after) =>
-        Stream.mapError(feed.follow(tenantId, sessionId, after), (cause) => new StorageUnavailable({ cause }))
+      next: ({ tenantId, sessionId }, after, atOnce) =>
+        Effect.mapError(feed.next(tenantId, sessionId, after, atOnce), (cause) => new StorageUnavailable({ cause }))
     })
   })
 )

@@ -2,7 +2,7 @@
  * What the gateway needs of the rest: runs to be started and steered, events to be read and followed, and whether both can
  * be reached. Bound to the cluster client and the event store in `bin/gateway.ts`, to a fake in tests.
  */
-import { Context, Data, type Effect, type Option, type Stream } from "effect"
+import { Context, Data, type Effect, type Option } from "effect"
 import type {
   AgentUnavailable,
   Ask,
@@ -51,8 +51,15 @@ export class Records extends Context.Tag("gateway/Records")<
       after: number,
       limit: number
     ) => Effect.Effect<ReadonlyArray<RecordedEvent>, StorageUnavailable>
-    /** A session's events with an id above `after`, in order, each once, without end. Pulls no faster than it is read. */
-    readonly follow: (session: SessionRef, after: number) => Stream.Stream<RecordedEvent, StorageUnavailable>
+    /**
+     * A session's events with an id above `after`, in order, at least one: waits for one. `atOnce` asks for what is there
+     * already (a first page, or one after a page with `more`); what happens while somebody waits is found by itself.
+     */
+    readonly next: (
+      session: SessionRef,
+      after: number,
+      atOnce: boolean
+    ) => Effect.Effect<{ readonly events: ReadonlyArray<RecordedEvent>; readonly more: boolean }, StorageUnavailable>
   }
 >() {}
 

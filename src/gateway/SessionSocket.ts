@@ -4,15 +4,19 @@
  * Events are pulled, not pushed: the next is read only once the socket has taken the last, so a slow reader holds nothing
  * but its place in the session, however fast the run writes. What a socket may hold is bounded in bytes, and a reader that
  * does not take them in time is closed with a reason.
+ *
+ * A gateway has thousands of sockets that are silent most of the time. A silent one is one fiber, which waits for an event,
+ * and an entry in the common pulse. Another fiber is there only while messages of the client are carried out.
  */
-import { Duration, Effect, Either, Queue, Ref, Schedule, Schema, Stream } from "effect"
+import { Duration, Effect, Either, type Fiber, FiberId, Schedule, Schema } from "effect"
 import type { WebSocket } from "ws"
 import type { Caller } from "../domain/Caller.ts"
 import type { SessionId } from "../domain/Ids.ts"
 import { type Problem, problem, toDocument } from "../domain/Problem.ts"
 import { ClientMessage, CloseCode, ServerMessage } from "../domain/SocketMessages.ts"
 import { DefaultModel } from "./Operations.ts"
-import { Records } from "./Ports.ts"
+import { Records, type StorageUnavailable } from "./Ports.ts"
+import type { Pulse } from "./Pulse.ts"
 import * as Runs from "./Runs.ts"
 
 export interface SocketLimits {
@@ -70,33 +74,51 @@ const sender = (socket: WebSocket, limits: SocketLimits) => {
     })
 }
 
+/** Who waited longer than this had an answer from the database in between: a feed says every 6 s that it is still away. */
+const NEW_OUTAGE_MILLIS = 12_000
+const OUTAGE_RETRY = Duration.millis(250)
+
 /** Events from `after` on. An outage is waited out from the last event sent, so nothing is lost or sent twice. */
 const sendEvents = (
   session: { readonly caller: Caller; readonly sessionId: SessionId; readonly after: number },
   send: (message: ServerMessage) => Effect.Effect<void, Closing>,
   limits: SocketLimits
-) =>
-  Effect.gen(function* () {
-    const records = yield* Records
-    const last = yield* Ref.make(session.after)
-    const outage = Schedule.spaced("250 millis").pipe(
-      Schedule.upTo(limits.outageLimit),
-      // Events that came through end the outage: the next one has the whole bound again.
-      Schedule.resetAfter("5 seconds")
-    )
-    return yield* Ref.get(last).pipe(
-      Effect.flatMap((after) =>
-        records
-          .follow({ tenantId: session.caller.tenantId, sessionId: session.sessionId }, after)
-          .pipe(
-            Stream.runForEach((event) => Effect.zipRight(send({ type: "event", event }), Ref.set(last, event.eventId)))
-          )
-      ),
-      Effect.tapErrorTag("StorageUnavailable", ({ cause }) => Effect.logWarning("events can not be read", cause)),
-      Effect.retry({ schedule: outage, while: (error) => "_tag" in error }),
-      Effect.catchTag("StorageUnavailable", () =>
-        Effect.fail({ code: CloseCode.tryAgainLater, reason: "events can not be read: reconnect with lastEventId" })
-      )
+): Effect.Effect<never, Closing, Records> =>
+  Effect.flatMap(Records, (records) => {
+    const ref = { tenantId: session.caller.tenantId, sessionId: session.sessionId }
+    let last = session.after
+    let atOnce = true
+    let askedAt = 0
+    let outageSince: number | undefined
+
+    const wait = ({ cause }: StorageUnavailable) => {
+      const now = performance.now()
+      if (outageSince === undefined || now - askedAt > NEW_OUTAGE_MILLIS) outageSince = now
+      atOnce = true
+      return now - outageSince > Duration.toMillis(limits.outageLimit)
+        ? Effect.fail({ code: CloseCode.tryAgainLater, reason: "events can not be read: reconnect with lastEventId" })
+        : Effect.logWarning("events can not be read", cause).pipe(Effect.zipRight(Effect.sleep(OUTAGE_RETRY)))
+    }
+    const next = Effect.suspend(() => {
+      askedAt = performance.now()
+      return records.next(ref, last, atOnce)
+    })
+    return next.pipe(
+      Effect.flatMap(({ events, more }) => {
+        outageSince = undefined
+        atOnce = more
+        return Effect.forEach(
+          events,
+          (event) =>
+            Effect.zipRight(
+              send({ type: "event", event }),
+              Effect.sync(() => (last = event.eventId))
+            ),
+          { discard: true }
+        )
+      }),
+      Effect.catchTag("StorageUnavailable", wait),
+      Effect.forever
     )
   })
 
@@ -135,73 +157,98 @@ const handle = (
   )
 }
 
-/** Serves a paused socket until it closes. The reason of a close by the gateway is the failure; a close by the client, success. */
+/** What is needed to serve one socket. */
+export type Requirements = Records | Runs.Requirements | DefaultModel
+
+/** Serves a paused socket until it closes. `fork` runs what is done for it, and ends it when the gateway does. */
 export const serve = (
   socket: WebSocket,
   session: { readonly caller: Caller; readonly sessionId: SessionId; readonly after: number },
-  limits: SocketLimits
-) =>
-  Effect.gen(function* () {
-    const send = sender(socket, limits)
-    const inbox = yield* Queue.unbounded<string>()
-    let waiting = 0
-    let heardAt = performance.now()
+  limits: SocketLimits,
+  pulse: Pulse,
+  fork: (effect: Effect.Effect<void, never, Requirements>) => Fiber.RuntimeFiber<void>
+): void => {
+  const send = sender(socket, limits)
+  const heartbeatTimeout = Duration.toMillis(limits.heartbeatTimeout)
+  /** The first is in hand. At INBOX messages the socket is not read any more, which holds the sender by TCP. */
+  const inbox: Array<string> = []
+  let heardAt = performance.now()
+  let badMessages = 0
+  let ended = false
+  let reading: Fiber.RuntimeFiber<void> | undefined
+  let handling: Fiber.RuntimeFiber<void> | undefined
 
-    // The queue has no bound of its own: at INBOX messages the socket is not read any more, which holds the sender by TCP.
-    socket.on("message", (data, isBinary) => {
-      heardAt = performance.now()
-      waiting += 1
-      if (waiting >= INBOX) socket.pause()
-      inbox.unsafeOffer(isBinary ? "" : data.toString())
-    })
-    socket.on("pong", () => {
-      heardAt = performance.now()
-    })
-    // An error is always followed by "close"; without a listener it would end the process.
-    socket.on("error", () => {})
-    const closed = Effect.async<void>((resume) => {
-      if (socket.readyState === socket.CLOSED) return resume(Effect.void)
-      socket.once("close", () => resume(Effect.void))
-    })
+  const logged = { tenantId: session.caller.tenantId, sessionId: session.sessionId }
+  const start = (work: Effect.Effect<void, Closing, Requirements>) =>
+    fork(
+      work.pipe(
+        Effect.catchAll((closing) => Effect.sync(() => end(closing))),
+        Effect.catchAllDefect((defect) =>
+          Effect.logError("a socket failed", defect).pipe(Effect.andThen(Effect.sync(() => socket.terminate())))
+        ),
+        Effect.annotateLogs(logged)
+      )
+    )
 
-    socket.resume()
+  const end = (closing?: Closing) => {
+    if (ended) return
+    ended = true
+    stopBeating()
+    reading?.unsafeInterruptAsFork(FiberId.none)
+    handling?.unsafeInterruptAsFork(FiberId.none)
+    if (closing === undefined) return
+    socket.close(closing.code, closing.reason)
+    // The peer's answer to the close must be read.
+    if (socket.isPaused) socket.resume()
+    fork(Effect.annotateLogs(Effect.logInfo("a socket was closed"), { ...logged, ...closing }))
+  }
 
-    const badMessages = yield* Ref.make(0)
-    const receive = Effect.gen(function* () {
-      const text = yield* inbox.take
-      const message = decode(text)
-      if (Either.isRight(message)) {
-        yield* Ref.set(badMessages, 0)
-        yield* send(yield* handle(session, message.right))
-      } else {
-        const detail = "Send one JSON text frame a message, of type ask, cancel, approve or heartbeat."
-        yield* send({
-          type: "error",
-          problem: toDocument(
-            problem("malformed-request", `${detail} ${message.left.message.split("\n").at(-1)?.trim()}`)
-          )
-        })
-        if ((yield* Ref.updateAndGet(badMessages, (count) => count + 1)) >= MAX_BAD_MESSAGES) {
-          return yield* Effect.fail({ code: CloseCode.tooManyErrors, reason: "too many malformed messages" })
-        }
-      }
-      waiting -= 1
-      if (waiting < INBOX && socket.isPaused) {
+  const receive = Effect.fnUntraced(function* (text: string) {
+    const message = decode(text)
+    if (Either.isRight(message)) {
+      badMessages = 0
+      return yield* send(yield* handle(session, message.right))
+    }
+    const detail = "Send one JSON text frame a message, of type ask, cancel, approve or heartbeat."
+    yield* send({
+      type: "error",
+      problem: toDocument(problem("malformed-request", `${detail} ${message.left.message.split("\n").at(-1)?.trim()}`))
+    })
+    badMessages += 1
+    if (badMessages >= MAX_BAD_MESSAGES) {
+      return yield* Effect.fail({ code: CloseCode.tooManyErrors, reason: "too many malformed messages" })
+    }
+  })
+  const receiveAll = Effect.gen(function* () {
+    for (let text = inbox[0]; text !== undefined; text = inbox[0]) {
+      yield* receive(text)
+      inbox.shift()
+      if (inbox.length < INBOX && socket.isPaused) {
         heardAt = performance.now()
         socket.resume()
       }
-    }).pipe(Effect.forever)
-
-    const heartbeat = Effect.suspend(() => {
-      if (!socket.isPaused && performance.now() - heardAt > Duration.toMillis(limits.heartbeatTimeout)) {
-        return Effect.fail({ code: CloseCode.heartbeatTimeout, reason: "nothing heard from the client" })
-      }
-      if (socket.readyState === socket.OPEN) socket.ping()
-      return Effect.void
-    }).pipe(Effect.repeat(Schedule.spaced(limits.pingInterval)), Effect.zipRight(Effect.never))
-
-    yield* Effect.raceFirst(
-      closed,
-      Effect.all([sendEvents(session, send, limits), receive, heartbeat], { concurrency: "unbounded", discard: true })
-    )
+    }
+    handling = undefined
   })
+
+  const stopBeating = pulse.add((now) => {
+    if (!socket.isPaused && now - heardAt > heartbeatTimeout) {
+      end({ code: CloseCode.heartbeatTimeout, reason: "nothing heard from the client" })
+    } else if (socket.readyState === socket.OPEN) socket.ping()
+  })
+  socket.on("message", (data, isBinary) => {
+    if (ended) return
+    heardAt = performance.now()
+    inbox.push(isBinary ? "" : data.toString())
+    if (inbox.length >= INBOX) socket.pause()
+    if (inbox.length === 1) handling = start(receiveAll)
+  })
+  socket.on("pong", () => {
+    heardAt = performance.now()
+  })
+  // An error is always followed by "close"; without a listener it would end the process.
+  socket.on("error", () => {})
+  socket.once("close", () => end())
+  reading = start(sendEvents(session, send, limits))
+  socket.resume()
+}

@@ -9,11 +9,9 @@ import { PROBLEM_MEDIA_TYPE, type Problem, problem, toDocument } from "../domain
 import { CloseCode } from "../domain/SocketMessages.ts"
 import { Admission, clientAddress, ProxyHops } from "./Admission.ts"
 import { Identity } from "./Identity.ts"
-import type { DefaultModel } from "./Operations.ts"
 import { AllowedOrigins, mayConnect } from "./Origins.ts"
-import type { Records } from "./Ports.ts"
-import type * as Runs from "./Runs.ts"
-import { defaultLimits, type SocketLimits, serve } from "./SessionSocket.ts"
+import * as Pulse from "./Pulse.ts"
+import { defaultLimits, type Requirements as Served, type SocketLimits, serve } from "./SessionSocket.ts"
 
 /** Browsers can not set a header on a WebSocket: they offer the protocols `bearer` and the token, and get `bearer`. */
 const BEARER_PROTOCOL = "bearer"
@@ -87,7 +85,7 @@ const refuse = (request: IncomingMessage, socket: Duplex, error: Problem) => {
   response.end(JSON.stringify(toDocument(error)), () => socket.end())
 }
 
-type Requirements = Identity | ProxyHops | AllowedOrigins | Records | Runs.Requirements | DefaultModel
+type Requirements = Identity | ProxyHops | AllowedOrigins | Served
 
 /** `limits` are for tests; production takes the defaults. */
 export const layer = (limits: SocketLimits = defaultLimits): Layer.Layer<Sockets, never, Requirements> =>
@@ -104,6 +102,7 @@ export const layer = (limits: SocketLimits = defaultLimits): Layer.Layer<Sockets
       })
       const open = new Set<WebSocket>()
       const run = yield* FiberSet.makeRuntime<Requirements, void, never>()
+      const pulse = yield* Pulse.make(limits.pingInterval)
 
       // Not from the start of the stop: whoever still comes is served until the gateway stops accepting.
       let closing = false
@@ -114,28 +113,14 @@ export const layer = (limits: SocketLimits = defaultLimits): Layer.Layer<Sockets
           }
           return yield* handshake(request)
         }).pipe(
-          Effect.flatMap((session) =>
-            Effect.async<WebSocket>((resume) =>
-              server.handleUpgrade(request, socket, head, (websocket) => {
-                // Until someone listens for messages, they must wait in the TCP socket.
-                websocket.pause()
-                open.add(websocket)
-                websocket.once("close", () => open.delete(websocket))
-                resume(Effect.succeed(websocket))
-              })
-            ).pipe(
-              Effect.flatMap((websocket) =>
-                serve(websocket, session, limits).pipe(
-                  Effect.catchAll(({ code, reason }) =>
-                    Effect.sync(() => websocket.close(code, reason)).pipe(
-                      Effect.andThen(Effect.logInfo("a socket was closed")),
-                      Effect.annotateLogs({ code, reason })
-                    )
-                  ),
-                  Effect.annotateLogs({ tenantId: session.caller.tenantId, sessionId: session.sessionId })
-                )
-              )
-            )
+          Effect.map((session) =>
+            server.handleUpgrade(request, socket, head, (websocket) => {
+              // Until someone listens for messages, they must wait in the TCP socket.
+              websocket.pause()
+              open.add(websocket)
+              websocket.once("close", () => open.delete(websocket))
+              serve(websocket, session, limits, pulse, run)
+            })
           ),
           Effect.catchAll((error) => Effect.sync(() => refuse(request, socket, error))),
           Effect.catchAllDefect((defect) =>

@@ -5,6 +5,7 @@ import { RunId, SessionId, TenantId } from "../../src/domain/Ids.ts"
 import { EventStore } from "../../src/events/EventStore.ts"
 import { Feed } from "../../src/events/Feed.ts"
 import { AgentClient } from "../../src/runtime/AgentClient.ts"
+import { follow } from "../support/feed.ts"
 import type { Fleet } from "./Fleet.ts"
 import type { Asked, History, OpenMessage, RunRow, UsageRow } from "./History.ts"
 import type { PlannedRun, Scenario } from "./Scenario.ts"
@@ -72,10 +73,10 @@ const carryOut = (planned: PlannedRun, told: Told) =>
   })
 
 /** Follows a session as a socket does, and goes on from the last event that arrived. */
-const follow = (session: string, seen: Array<RecordedEvent>) =>
+const watch = (session: string, seen: Array<RecordedEvent>) =>
   Effect.flatMap(Feed, (feed) =>
     Effect.suspend(() =>
-      Stream.runForEach(feed.follow(tenantId, SessionId.make(session), seen.at(-1)?.eventId ?? 0), (event) =>
+      Stream.runForEach(follow(feed, tenantId, SessionId.make(session), seen.at(-1)?.eventId ?? 0), (event) =>
         Effect.sync(() => seen.push(event))
       )
     ).pipe(Effect.retry(Schedule.spaced("200 millis")))
@@ -137,7 +138,7 @@ export const play = (
     )
     const observed: Record<string, Array<RecordedEvent>> = {}
     for (const { session } of scenario.runs) observed[session] ??= []
-    yield* Effect.forEach(Object.entries(observed), ([session, seen]) => Effect.forkScoped(follow(session, seen)))
+    yield* Effect.forEach(Object.entries(observed), ([session, seen]) => Effect.forkScoped(watch(session, seen)))
     const clients = yield* Effect.forEach(scenario.runs, (planned, index) => carryOut(planned, asked[index] as Told), {
       concurrency: "unbounded",
       discard: true

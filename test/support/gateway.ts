@@ -175,20 +175,17 @@ export const testGateway = (
             events.filter((e) => e.tenantId === tenantId && e.runId === runId && e.eventId > after).slice(0, limit)
           )
         ),
-      follow: ({ tenantId, sessionId }, after) =>
-        Stream.unwrap(
-          Effect.map(recordsUp, () =>
-            world.changes.pipe(
-              Stream.mapAccum(after, (last, { events }) => {
-                const fresh = events.filter(
-                  (e) => e.tenantId === tenantId && e.sessionId === sessionId && e.eventId > last
-                )
-                return [fresh.at(-1)?.eventId ?? last, fresh]
-              }),
-              Stream.mapEffect((fresh) => Effect.as(recordsUp, fresh)),
-              Stream.flattenIterables
+      next: ({ tenantId, sessionId }, after) =>
+        world.changes.pipe(
+          Stream.mapEffect(({ events }) =>
+            Effect.as(
+              recordsUp,
+              events.filter((e) => e.tenantId === tenantId && e.sessionId === sessionId && e.eventId > after)
             )
-          )
+          ),
+          Stream.filter((fresh) => fresh.length > 0),
+          Stream.runHead,
+          Effect.map((found) => ({ events: Option.getOrElse(found, () => []), more: false }))
         )
     })
 
