@@ -43,7 +43,7 @@ rehearse: setup ## Walk releases of this commit to production on this machine, a
 	@$(DELIVER) rehearse --yes
 
 .PHONY: test
-test: setup typecheck lint surface-check ## Types, lint, surface, then unit, property and system tests on a real Postgres
+test: setup typecheck lint surface-check lint-delivery ## Types, lint, surface, then unit, property and system tests on a real Postgres
 	@vitest run
 
 .PHONY: test-chaos
@@ -79,6 +79,15 @@ surface-check: setup ## Fail when surface.json is not what the code says
 .PHONY: manifests
 manifests: setup ## Render the overlays and check them against the manifest rules
 	@$(DELIVER) gate manifests
+
+.PHONY: lint-delivery
+lint-delivery: setup ## Read clouddeploy/, skaffold.yaml and cloudbuild*.yaml strictly (part of `make test`)
+	@$(DELIVER) lint
+
+.PHONY: google-schemas
+google-schemas: ## Write Google's shapes of builds and pipelines anew (needs Python 3 with pip)
+	@python3 tools/google-schemas.py src/rehearsal/clouddeploy/google.json
+	@$(MAKE) format
 
 .PHONY: hazards
 hazards: setup ## Judge the whole corpus of hazards, print it, and show that no rule of a gate could be missed

@@ -9,6 +9,7 @@ import { evidenceVerb } from "./cli/evidence.ts"
 import { gateManifestsVerb } from "./cli/gate-manifests.ts"
 import { gateMigrationsVerb } from "./cli/gate-migrations.ts"
 import { gateWorkflowsVerb } from "./cli/gate-workflows.ts"
+import { lintVerb } from "./cli/lint.ts"
 import { migrateStatusVerb, migrateUpVerb } from "./cli/migrate.ts"
 import { rehearseVerb } from "./cli/rehearse.ts"
 import { releaseListVerb, releaseRecordVerb } from "./cli/release.ts"
@@ -22,6 +23,7 @@ const verbs: ReadonlyArray<Verb> = [
   gateWorkflowsVerb,
   gateMigrationsVerb,
   gateManifestsVerb,
+  lintVerb,
   migrateUpVerb,
   migrateStatusVerb,
   releaseRecordVerb,
