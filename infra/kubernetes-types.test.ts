@@ -1,11 +1,11 @@
 import { beforeAll, describe, expect, it } from "vitest"
 import type { KubeObject } from "../src/gates/manifests/Workload.ts"
-import { type Facts, gather, root } from "./testing/facts.ts"
+import { type Manifests, manifests, root } from "./testing/facts.ts"
 import { typeErrors } from "./testing/kubernetesTypes.ts"
 
-let facts: Facts
+let facts: Manifests
 beforeAll(async () => {
-  facts = await gather()
+  facts = await manifests()
 })
 
 describe("every manifest", () => {

@@ -1,12 +1,16 @@
 /**
- * The one place for names. YAML can't import it, so a test (`agreement.test.ts`) compares it with the rendered manifests,
- * `clouddeploy/`, `skaffold.yaml`, `cloudbuild.yaml` and with what Pulumi would create.
+ * The one place for names. YAML can't import it, so a test (`stacks.test.ts`) compares it with the rendered manifests,
+ * `clouddeploy/`, `skaffold.yaml`, `cloudbuild*.yaml` and with what Pulumi would create.
  *
  * The projects are placeholders: to use your own, change them here; the test then lists every other place.
  */
+import { environmentsIn } from "./environments.ts"
 
-export const environments = ["dev", "staging", "prod"] as const
-export type Environment = (typeof environments)[number]
+/** Named by the file `Pulumi.NAME.yaml` beside this one: an environment is that file and an overlay of the same name. */
+export type Environment = string
+export const environments: ReadonlyArray<Environment> = environmentsIn(import.meta.dirname)
+/** The stacks of what all environments have in common. */
+export const shared = "shared"
 
 /** The project of the pipeline, the registry, and the accounts that deploy. */
 export const deliveryProject = "effect-agents-example"
@@ -18,7 +22,20 @@ export const deliveryProject = "effect-agents-example"
 export const environmentProject = (environment: Environment): string => `${deliveryProject}-${environment}`
 
 export const region = "us-central1"
-export const subnetRange = "10.42.0.0/20"
+/** Where a copy of the database waits for the loss of the region. */
+export const replicaRegion = "us-east1"
+export const zones = ["a", "b", "c"].map((zone) => `${region}-${zone}`)
+
+/** Nobody else's: the networks of two environments are never joined, so all may have the same ranges. */
+export const ranges = {
+  nodes: "10.42.0.0/20",
+  /** Cloud Run's direct egress takes addresses here: twice the instances, and a /26 is the least it accepts. */
+  edge: "10.42.16.0/24",
+  services: "10.43.0.0/20",
+  pods: "10.44.0.0/14"
+} as const
+/** The address inside the network at which the edge finds the gateways. */
+export const gatewayAddress = "10.42.15.240"
 
 export const pipeline = "agents"
 export const registry = "agents"
@@ -38,11 +55,19 @@ export const databaseRoles = ["migrator", "runtime", "reader", "drill"] as const
 export type DatabaseRole = (typeof databaseRoles)[number]
 export const databaseSecret = (role: DatabaseRole): string => `agent-database-${role}`
 
+/** In Secret Manager; a person puts the value in. The Kubernetes Secret that follows it bears the same name. */
+export const modelSecret = "agent-model-key"
+
 export const releaseBucket = `${deliveryProject}-releases`
+/** Pulumi's state. Made before the first stack, by `infra/bootstrap`. */
+export const stateBucket = `${deliveryProject}-pulumi`
+export const stateKey = `projects/${deliveryProject}/locations/${region}/keyRings/pulumi/cryptoKeys/state`
 
 export const namespace = "agents"
 export const platformConfigMap = "agent-platform"
-/** For whom callers ask a token: hooks, smoke and drills sign in to the gateway as Google accounts do. */
+export const gatewayService = "agent-gateway"
+export const gatewayPort = 8080
+/** For whom callers ask a token: hooks, smoke, drills and the edge sign in to the gateway as Google accounts do. */
 export const identityAudience = "agent-gateway"
 
 /** Kubernetes accounts, each with a Google account of the same name in the environment's project. */
@@ -55,11 +80,27 @@ export const workloadAccounts = [
   "agent-drill"
 ] as const
 export type WorkloadAccount = (typeof workloadAccounts)[number]
+/** Accounts that call the gateway as a tenant: their tokens are Google's and name none. */
+export const serviceTenant = "service"
+export const callingAccounts: ReadonlyArray<WorkloadAccount> = ["agent-smoke", "agent-drill"]
 
 export const automationAccount = "agents-automation"
 export const builderAccount = "agents-builder"
+/** Builds of pull requests: somebody else's code runs with its rights. */
+export const checkerAccount = "agents-checker"
+export const drillerAccount = "agents-driller"
 export const deployerAccount = (environment: Environment): string => `agents-deployer-${environment}`
 export const nodeAccount = "agents-nodes"
+export const edgeAccount = "agents-edge"
+
+export const attestor = "agents-built"
+export const attestorPath = `projects/${deliveryProject}/attestors/${attestor}`
+export const attestorKeyRing = "agents-attestor"
+export const attestorKey = "built"
+export const workerPool = "agents"
+export const commentSecret = "github-comment-token"
+export const scheduleAccount = "agents-scheduler"
+export const triggers = { main: "agents-main", pullRequest: "agents-pr", drills: "agents-drills" } as const
 
 export const accountEmail = (account: string, project: string): string =>
   `${account}@${project}.iam.gserviceaccount.com`
@@ -67,3 +108,11 @@ export const accountEmail = (account: string, project: string): string =>
 /** What IAM calls a Kubernetes account. */
 export const workloadMember = (account: WorkloadAccount, environment: Environment): string =>
   `serviceAccount:${environmentProject(environment)}.svc.id.goog[${namespace}/${account}]`
+
+/** Every resource that can bear labels has these: bills and searches go by them. */
+export const labels = (environment: Environment, component: string): Record<string, string> => ({
+  app: "agents",
+  env: environment,
+  component,
+  tenant_tier: "all"
+})

@@ -1,24 +1,36 @@
-import * as pulumi from "@pulumi/pulumi"
 import { describe, expect, it } from "vitest"
-import { readSettings } from "./settings.ts"
-
-const config = (values: Readonly<Record<string, string>>) => {
-  pulumi.runtime.setAllConfig(Object.fromEntries(Object.entries(values).map(([key, value]) => [`t:${key}`, value])))
-  return new pulumi.Config("t")
-}
+import { readEnvironment } from "./settings.ts"
+import { configOf } from "./testing/capture.ts"
 
 describe("a stack's settings", () => {
-  it("protect what holds data unless told otherwise, and leave the pipeline to the stack that is told to make it", () => {
-    expect(readSettings(config({ environment: "prod" }))).toEqual({
-      environment: "prod",
-      delivery: false,
-      protect: true
-    })
+  it("protect what holds data unless told otherwise", () => {
+    const { "agents:protect": _, ...config } = configOf("prod")
+    expect(readEnvironment("prod", config).protect).toBe(true)
+    expect(readEnvironment("dev", configOf("dev")).protect).toBe(false)
   })
 
   it("refuse an environment that does not exist, with the way out", () => {
-    expect(() => readSettings(config({ environment: "production" }))).toThrow(
-      /"production".*dev, staging, prod.*pulumi config set/
+    expect(() => readEnvironment("production", {})).toThrow(
+      /"production".*dev, prod, staging.*Pulumi\.production\.yaml/
     )
+  })
+
+  it("say all that is wrong at once, and what was probably meant", () => {
+    const config: Record<string, string> = {
+      ...configOf("prod"),
+      "agents:alerts": "nobody",
+      "agents:protected": "true"
+    }
+    config["agents:database"] = JSON.stringify({ tier: "db-f1-micro", availability: "REGIONAL" })
+    const refused = /db-f1-micro.*\n?[\s\S]*/
+    expect(() => readEnvironment("prod", config)).toThrow(refused)
+    expect(() => readEnvironment("prod", config)).toThrow(/"nobody" is not an e-mail address/)
+    expect(() => readEnvironment("prod", config)).toThrow(/agents:protected is no setting. Did you mean protect\?/)
+  })
+
+  it("refuse an edge that is named by a tag: tags move", () => {
+    const config = { ...configOf("prod") }
+    config["agents:edge"] = config["agents:edge"]!.replace("{", '{"image":"x/agents:latest",')
+    expect(() => readEnvironment("prod", config)).toThrow(/does not name an image by digest/)
   })
 })

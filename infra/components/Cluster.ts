@@ -1,23 +1,25 @@
-/**
- * A GKE Autopilot cluster without public addresses. Whoever wants in comes through its DNS endpoint, admitted by IAM.
- *
- * Names the registry and the deployer's account of the stack that has `delivery: true`: that one comes first.
- */
+/** A GKE Autopilot cluster without public addresses. Whoever wants in comes through its DNS endpoint, admitted by IAM. */
 import * as gcp from "@pulumi/gcp"
 import * as pulumi from "@pulumi/pulumi"
 import * as names from "../names.ts"
-import type { Network } from "./Network.ts"
+
+export interface ClusterArgs {
+  readonly environment: names.Environment
+  readonly network: pulumi.Output<string>
+  readonly subnet: pulumi.Output<string>
+  /** KMS key for Secrets in etcd. */
+  readonly key: pulumi.Output<string>
+  /** Who deploys: an e-mail. */
+  readonly deployer: pulumi.Output<string>
+  readonly protect: boolean
+}
 
 export class Cluster extends pulumi.ComponentResource {
   readonly cluster: gcp.container.Cluster
   /** For `@pulumi/kubernetes`. Holds no secret: the plugin signs in as whoever runs Pulumi. */
   readonly kubeconfig: pulumi.Output<string>
 
-  constructor(
-    name: string,
-    args: { readonly environment: names.Environment; readonly network: Network; readonly protect: boolean },
-    options?: pulumi.ComponentResourceOptions
-  ) {
+  constructor(name: string, args: ClusterArgs, options?: pulumi.ComponentResourceOptions) {
     super("agents:platform:Cluster", name, {}, options)
     const parent = { parent: this }
     const project = names.environmentProject(args.environment)
@@ -51,8 +53,8 @@ export class Cluster extends pulumi.ComponentResource {
         name: names.cluster,
         location: names.region,
         enableAutopilot: true,
-        network: args.network.network.id,
-        subnetwork: args.network.subnet.id,
+        network: args.network,
+        subnetwork: args.subnet,
         ipAllocationPolicy: { clusterSecondaryRangeName: "pods", servicesSecondaryRangeName: "services" },
         privateClusterConfig: { enablePrivateNodes: true },
         controlPlaneEndpointsConfig: {
@@ -61,8 +63,23 @@ export class Cluster extends pulumi.ComponentResource {
         },
         clusterAutoscaling: { autoProvisioningDefaults: { serviceAccount: nodes.email } },
         releaseChannel: { channel: "REGULAR" },
+        // Google may restart nodes only then: outside of working hours, and not when drills run (weekday mornings).
+        maintenancePolicy: {
+          recurringWindow: {
+            startTime: "2026-01-03T02:00:00Z",
+            endTime: "2026-01-03T08:00:00Z",
+            recurrence: "FREQ=WEEKLY;BYDAY=SA,SU"
+          }
+        },
+        binaryAuthorization: { evaluationMode: "PROJECT_SINGLETON_POLICY_ENFORCE" },
+        databaseEncryption: { state: "ENCRYPTED", keyName: args.key },
+        // Secret Manager holds the model's key; a Kubernetes Secret follows it, which runners read again when it changes.
+        secretSyncConfig: { enabled: true, rotationConfig: { enabled: true, rotationInterval: "300s" } },
+        gatewayApiConfig: { channel: "CHANNEL_STANDARD" },
+        securityPostureConfig: { mode: "BASIC", vulnerabilityMode: "VULNERABILITY_BASIC" },
+        costManagementConfig: { enabled: true },
         deletionProtection: args.protect,
-        resourceLabels: { app: "agents", env: args.environment }
+        resourceLabels: names.labels(args.environment, "cluster")
       },
       { ...parent, protect: args.protect, dependsOn: [nodeRole] }
     )
@@ -78,10 +95,9 @@ export class Cluster extends pulumi.ComponentResource {
       },
       parent
     )
-    const deployer = names.accountEmail(names.deployerAccount(args.environment), names.deliveryProject)
     new gcp.projects.IAMMember(
       `${name}-deployer-connects`,
-      { project, role: connect.name, member: `serviceAccount:${deployer}` },
+      { project, role: connect.name, member: pulumi.interpolate`serviceAccount:${args.deployer}` },
       parent
     )
 

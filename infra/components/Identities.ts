@@ -1,7 +1,13 @@
-/** Who the processes are to Google: one account per Kubernetes account, which alone may act as it. */
+/** Who the processes are to Google: one account per Kubernetes account, which alone may act as it. No keys exist. */
 import * as gcp from "@pulumi/gcp"
 import * as pulumi from "@pulumi/pulumi"
 import * as names from "../names.ts"
+
+/** What each may do in the project. Accounts that are not named here may do nothing: they only sign in. */
+const roles: Partial<Record<names.WorkloadAccount, ReadonlyArray<string>>> = {
+  "agent-runtime": ["roles/cloudtrace.agent"],
+  "agent-gateway": ["roles/cloudtrace.agent"]
+}
 
 export class Identities extends pulumi.ComponentResource {
   /** Kubernetes account to the e-mail of its Google account. */
@@ -32,6 +38,13 @@ export class Identities extends pulumi.ComponentResource {
           // The identity pool PROJECT.svc.id.goog begins to exist with the project's first cluster.
           { ...parent, dependsOn: [args.pool] }
         )
+        for (const role of roles[accountId] ?? []) {
+          new gcp.projects.IAMMember(
+            `${name}-${accountId}-${role.replace(/^roles\//, "").replace(".", "-")}`,
+            { project, role, member: account.member },
+            parent
+          )
+        }
         return [accountId, account.email] as const
       })
     )

@@ -8,6 +8,7 @@ import * as k8s from "@pulumi/kubernetes"
 import * as pulumi from "@pulumi/pulumi"
 import { parseAllDocuments } from "yaml"
 import * as names from "../names.ts"
+import type { EnvironmentSettings } from "../settings.ts"
 import type { Database } from "./Database.ts"
 import type { Identities } from "./Identities.ts"
 
@@ -25,29 +26,37 @@ export const platformObjects = (folder: string): ReadonlyArray<PlatformObject> =
     .flatMap((file) => parseAllDocuments(readFileSync(join(folder, file), "utf8")))
     .map((document) => document.toJS() as PlatformObject)
 
+/** What runners, gateways and hooks of all overlays take together, twice over: a runaway controller stops there. */
+const QUOTA = { pods: "60", "requests.cpu": "30", "requests.memory": "60Gi", "services.loadbalancers": "2" }
+
+export interface NamespaceArgs {
+  readonly environment: names.Environment
+  readonly settings: EnvironmentSettings
+  readonly provider: k8s.Provider
+  readonly database: Database
+  readonly identities: Identities
+  /** E-mails: who deploys, and which accounts may call the gateway in users' names. */
+  readonly deployer: pulumi.Output<string>
+  readonly edge: pulumi.Output<string>
+  /** `projects/P/secrets/agent-model-key/versions/latest`. */
+  readonly modelKey: pulumi.Output<string>
+  /** `k8s/platform`. */
+  readonly folder: string
+}
+
 export class Namespace extends pulumi.ComponentResource {
-  constructor(
-    name: string,
-    args: {
-      readonly environment: names.Environment
-      readonly kubeconfig: pulumi.Output<string>
-      readonly database: Database
-      readonly identities: Identities
-      /** `k8s/platform`. */
-      readonly folder: string
-    },
-    options?: pulumi.ComponentResourceOptions
-  ) {
+  readonly namespaces: ReadonlyArray<k8s.core.v1.Namespace>
+
+  constructor(name: string, args: NamespaceArgs, options?: pulumi.ComponentResourceOptions) {
     super("agents:platform:Namespace", name, {}, options)
-    const provider = new k8s.Provider(`${name}-provider`, { kubeconfig: args.kubeconfig }, { parent: this })
-    const within = { parent: this, provider }
+    const within = { parent: this, provider: args.provider }
     const objects = platformObjects(args.folder)
     const ofKind = (kind: string) => objects.filter((object) => object.kind === kind)
 
-    const namespaces = ofKind("Namespace").map(
+    this.namespaces = ofKind("Namespace").map(
       ({ metadata, kind }) => new k8s.core.v1.Namespace(`${name}-${kind}-${metadata.name}`, { metadata }, within)
     )
-    const inside = { ...within, dependsOn: namespaces }
+    const inside = { ...within, dependsOn: [...this.namespaces] }
     for (const object of objects) {
       const key = `${name}-${object.kind}-${object.metadata.name}`
       switch (object.kind) {
@@ -70,17 +79,19 @@ export class Namespace extends pulumi.ComponentResource {
         case "RoleBinding":
           new k8s.rbac.v1.RoleBinding(key, object as unknown as k8s.rbac.v1.RoleBindingArgs, inside)
           break
+        case "NetworkPolicy":
+          new k8s.networking.v1.NetworkPolicy(key, object as unknown as k8s.networking.v1.NetworkPolicyArgs, inside)
+          break
         default:
           throw new pulumi.RunError(`k8s/platform holds a ${object.kind}, which infra/ can't create yet.`)
       }
     }
-    const deployer = names.accountEmail(names.deployerAccount(args.environment), names.deliveryProject)
     new k8s.rbac.v1.RoleBinding(
       `${name}-deployer`,
       {
         metadata: { name: "agents-deployer", namespace: names.namespace },
         roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name: "agents-deployer" },
-        subjects: [{ apiGroup: "rbac.authorization.k8s.io", kind: "User", name: deployer }]
+        subjects: [{ apiGroup: "rbac.authorization.k8s.io", kind: "User", name: args.deployer }]
       },
       inside
     )
@@ -91,11 +102,43 @@ export class Namespace extends pulumi.ComponentResource {
         data: {
           IDENTITY_ISSUER: "https://accounts.google.com",
           IDENTITY_AUDIENCE: names.identityAudience,
-          IDENTITY_JWKS_URL: "https://www.googleapis.com/oauth2/v3/certs"
+          IDENTITY_JWKS_URL: "https://www.googleapis.com/oauth2/v3/certs",
+          USER_ISSUER: args.settings.users.issuer,
+          USER_AUDIENCE: args.settings.users.audience,
+          USER_JWKS_URL: args.settings.users.jwksUrl,
+          EDGE_CALLERS: args.edge,
+          // Google's tokens name no tenant: these accounts are of this one.
+          SERVICE_TENANTS: pulumi
+            .all(names.callingAccounts.map((account) => args.identities.emails.get(account) ?? ""))
+            .apply((emails) => emails.map((email) => `${email}=${names.serviceTenant}`).join(",")),
+          GOOGLE_CLOUD_PROJECT: names.environmentProject(args.environment)
         }
       },
       inside
     )
+    new k8s.core.v1.ResourceQuota(
+      `${name}-quota`,
+      { metadata: { name: "agents", namespace: names.namespace }, spec: { hard: QUOTA } },
+      inside
+    )
+    const synced = (kind: string, apiVersion: string, spec: object) =>
+      new k8s.apiextensions.CustomResource(
+        `${name}-${kind}-${names.modelSecret}`,
+        { apiVersion, kind, metadata: { name: names.modelSecret, namespace: names.namespace }, spec },
+        inside
+      )
+    synced("SecretProviderClass", "secrets-store-gke.csi.x-k8s.io/v1", {
+      provider: "gke",
+      parameters: {
+        secrets: pulumi.interpolate`- resourceName: "${args.modelKey}"\n  path: "api-key"\n`
+      }
+    })
+    // A Kubernetes Secret that follows Secret Manager, within five minutes.
+    synced("SecretSync", "secret-sync.gke.io/v1", {
+      serviceAccountName: "agent-runtime",
+      secretProviderClassName: names.modelSecret,
+      secretObject: { type: "Opaque", data: [{ sourcePath: "api-key", targetKey: "api-key" }] }
+    })
     for (const { role, password } of args.database.logins) {
       new k8s.core.v1.Secret(
         `${name}-${names.databaseSecret(role)}`,

@@ -3,8 +3,9 @@ import * as names from "../names.ts"
 import type { Captured } from "./capture.ts"
 import { type Facts, pods } from "./facts.ts"
 
-const ofType = (captured: ReadonlyArray<Captured>, type: string) => captured.filter((one) => one.type === type)
-const named = (captured: ReadonlyArray<Captured>, type: string) =>
+const ofType = (captured: ReadonlyArray<Captured> | undefined, type: string) =>
+  (captured ?? []).filter((one) => one.type === type)
+const named = (captured: ReadonlyArray<Captured> | undefined, type: string) =>
   ofType(captured, type).map(({ inputs }) => String(inputs["name"]))
 const metadataName = ({ inputs }: Captured) => String((inputs["metadata"] as { name?: unknown } | undefined)?.name)
 
@@ -26,7 +27,7 @@ const targets = ({ delivery, captured }: Facts) => [
   ),
   ...compare(
     "targets that Pulumi creates and clouddeploy/",
-    named(captured.dev, "gcp:clouddeploy/target:Target"),
+    names.environments.flatMap((environment) => named(captured[environment], "gcp:clouddeploy/target:Target")),
     delivery.targets.map(({ metadata }) => metadata.name)
   ),
   ...names.environments.flatMap((environment) => {
@@ -46,7 +47,7 @@ const targets = ({ delivery, captured }: Facts) => [
 ]
 
 const accounts = ({ delivery, captured }: Facts) => {
-  const made = ofType(captured.dev, "gcp:serviceaccount/account:Account").map(({ inputs }) =>
+  const made = ofType(Object.values(captured).flat(), "gcp:serviceaccount/account:Account").map(({ inputs }) =>
     names.accountEmail(String(inputs["accountId"]), String(inputs["project"]))
   )
   return [
@@ -84,7 +85,7 @@ const delivery = ({ delivery: { pipelines, skaffold }, captured, overlays, cloud
   return [
     ...compare(
       "pipeline that Pulumi creates and names.ts",
-      named(captured.dev, "gcp:clouddeploy/deliveryPipeline:DeliveryPipeline"),
+      named(captured[names.shared], "gcp:clouddeploy/deliveryPipeline:DeliveryPipeline"),
       [names.pipeline]
     ),
     ...compare(
@@ -103,7 +104,7 @@ const delivery = ({ delivery: { pipelines, skaffold }, captured, overlays, cloud
       names.images
     ),
     ...[names.registryUrl, names.pipeline, names.region, names.releaseBucket, names.builderAccount]
-      .filter((name) => !cloudbuild.includes(name))
+      .filter((name) => !cloudbuild["cloudbuild.yaml"]?.includes(name))
       .map((name) => `cloudbuild.yaml does not name ${name}`)
   ]
 }
@@ -167,7 +168,13 @@ const platform = (facts: Facts) =>
           [...configMaps, ...generated]
         )
       }),
-      ...compare(`logins in ${environment} and names.ts`, named(captured, "gcp:sql/user:User"), names.databaseRoles),
+      ...compare(
+        `logins in ${environment} and names.ts`,
+        ofType(captured, "gcp:sql/user:User")
+          .filter(({ inputs }) => inputs["type"] === undefined)
+          .map(({ inputs }) => String(inputs["name"])),
+        names.databaseRoles
+      ),
       ...compare(`database in ${environment}`, named(captured, "gcp:sql/database:Database"), [names.database]),
       ...compare(
         `who may act as a Google account in ${environment}`,

@@ -15,6 +15,7 @@ const TYPES: Readonly<Record<string, string>> = {
   "apps/v1/StatefulSet": "apps.v1.StatefulSet",
   "batch/v1/CronJob": "batch.v1.CronJob",
   "batch/v1/Job": "batch.v1.Job",
+  "networking.k8s.io/v1/NetworkPolicy": "networking.v1.NetworkPolicy",
   "policy/v1/PodDisruptionBudget": "policy.v1.PodDisruptionBudget",
   "rbac.authorization.k8s.io/v1/Role": "rbac.v1.Role",
   "rbac.authorization.k8s.io/v1/RoleBinding": "rbac.v1.RoleBinding"
