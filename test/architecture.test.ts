@@ -12,7 +12,8 @@ const allowed: Readonly<Record<string, ReadonlyArray<string> | "all">> = {
   domain: [],
   agent: ["domain"],
   events: ["domain"],
-  runtime: ["domain", "agent", "events"],
+  data: ["domain"],
+  runtime: ["domain", "agent", "events", "data"],
   gateway: ["domain", "agent", "events", "runtime"],
   surface: ["domain", "agent", "events", "runtime", "gateway"],
   gates: ["domain", "surface"],
@@ -78,7 +79,7 @@ describe("architecture", () => {
   })
 
   it("keeps every SQL text of a release's processes in the registry of statements", () => {
-    const rooms = ["domain", "agent", "events", "gateway", "runtime"]
+    const rooms = ["domain", "agent", "events", "data", "gateway", "runtime"]
     const sql = /\bsql`|\bsql<|\.unsafe\(|\.query\(\s*["'`]/
     expect(
       offending(sql, rooms, [

@@ -14,6 +14,7 @@ import { migrateStatusVerb, migrateUpVerb } from "./cli/migrate.ts"
 import { rehearseVerb } from "./cli/rehearse.ts"
 import { releaseListVerb, releaseRecordVerb } from "./cli/release.ts"
 import { surfaceDiffVerb, surfaceVerb } from "./cli/surface.ts"
+import { pricesSetVerb, pricesVerb, usageVerb } from "./cli/usage.ts"
 import { runVerb, type Verb } from "./cli/Verb.ts"
 
 const verbs: ReadonlyArray<Verb> = [
@@ -29,6 +30,9 @@ const verbs: ReadonlyArray<Verb> = [
   releaseRecordVerb,
   releaseListVerb,
   evidenceVerb,
+  usageVerb,
+  pricesVerb,
+  pricesSetVerb,
   drillVerb
 ]
 
