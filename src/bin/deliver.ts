@@ -9,16 +9,20 @@ import { evidenceVerb } from "./cli/evidence.ts"
 import { gateManifestsVerb } from "./cli/gate-manifests.ts"
 import { gateMigrationsVerb } from "./cli/gate-migrations.ts"
 import { gateWorkflowsVerb } from "./cli/gate-workflows.ts"
+import { imagesVerb } from "./cli/images.ts"
 import { lintVerb } from "./cli/lint.ts"
 import { migrateStatusVerb, migrateUpVerb } from "./cli/migrate.ts"
 import { rehearseVerb } from "./cli/rehearse.ts"
 import { releaseListVerb, releaseRecordVerb } from "./cli/release.ts"
+import { serveVerb } from "./cli/serve.ts"
 import { surfaceDiffVerb, surfaceVerb } from "./cli/surface.ts"
 import { pricesSetVerb, pricesVerb, usageVerb } from "./cli/usage.ts"
 import { runVerb, type Verb } from "./cli/Verb.ts"
 
 const verbs: ReadonlyArray<Verb> = [
   rehearseVerb,
+  serveVerb,
+  imagesVerb,
   surfaceVerb,
   surfaceDiffVerb,
   gateWorkflowsVerb,

@@ -2,12 +2,15 @@
  * What Pulumi makes on Google Cloud before any release arrives, on a laptop: one database per target with its four roles,
  * and the Secrets and the ConfigMap that the manifests refer to but never hold.
  */
+import { join } from "node:path"
 import { Effect, type Scope } from "effect"
 import pg from "pg"
 import type { Query } from "../drills/Invariants.ts"
 import type { KubeObject } from "./drivers/Driver.ts"
 import { ToolFailed } from "./Errors.ts"
+import { exec } from "./Exec.ts"
 import type { PostgresServer } from "./postgres/EmbeddedPostgres.ts"
+import { parseObjects } from "./release/Render.ts"
 
 /** The roles of SYSTEM C1. Migrations grant to them; nobody but the platform makes them. */
 export const ROLES = ["migrator", "runtime", "reader", "drill"] as const
@@ -47,14 +50,21 @@ const secret = (name: string, stringData: Readonly<Record<string, string>>): Kub
   stringData
 })
 
-/** Makes the roles of the server, each with a password of this run. */
+/** Makes the roles of the server, or gives those that are there a password of this run. */
 export const make = (server: PostgresServer): Effect.Effect<Platform, ToolFailed, Scope.Scope> =>
   Effect.gen(function* () {
     const passwords = Object.fromEntries(ROLES.map((role) => [role, crypto.randomUUID()])) as Record<Role, string>
     const admin = yield* poolOf(server.url("postgres"))
     yield* Effect.tryPromise({
       try: async () => {
-        for (const role of ROLES) await admin.query(`create role ${role} login password '${passwords[role]}'`)
+        const there = (await admin.query<{ rolname: string }>("select rolname from pg_roles")).rows.map(
+          (row) => row.rolname
+        )
+        for (const role of ROLES) {
+          await admin.query(
+            `${there.includes(role) ? "alter" : "create"} role ${role} login password '${passwords[role]}'`
+          )
+        }
         // Lets the migration gate try every statement with the rights of the runners.
         await admin.query("grant runtime to migrator")
       },
@@ -65,7 +75,10 @@ export const make = (server: PostgresServer): Effect.Effect<Platform, ToolFailed
         Effect.gen(function* () {
           const database = `effect_cluster_${target.replaceAll("-", "_")}`
           yield* Effect.tryPromise({
-            try: () => admin.query(`create database ${database} owner migrator`),
+            try: async () => {
+              const { rowCount } = await admin.query("select from pg_database where datname = $1", [database])
+              if (rowCount === 0) await admin.query(`create database ${database} owner migrator`)
+            },
             catch: sqlFailed(`Making the database of ${target} failed`)
           })
           const pool = yield* poolOf(server.url(database))
@@ -102,6 +115,30 @@ export const make = (server: PostgresServer): Effect.Effect<Platform, ToolFailed
         })
     }
   })
+
+/** Makes a database of the superuser's own, unless it is there. */
+export const database = (server: PostgresServer, name: string): Effect.Effect<void, ToolFailed> =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const admin = yield* poolOf(server.url("postgres"))
+      yield* Effect.tryPromise({
+        try: async () => {
+          const { rowCount } = await admin.query("select from pg_database where datname = $1", [name])
+          if (rowCount === 0) await admin.query(`create database ${name}`)
+        },
+        catch: sqlFailed(`Making the database ${name} failed`)
+      })
+    })
+  )
+
+/** The objects that Pulumi applies once per environment: namespace, accounts and rights. */
+export const sharedObjects = (
+  source: string,
+  kustomize: string
+): Effect.Effect<ReadonlyArray<KubeObject>, ToolFailed> =>
+  exec(kustomize, ["build", join(source, "k8s", "platform")]).pipe(
+    Effect.flatMap((text) => parseObjects(text, "kustomize build k8s/platform"))
+  )
 
 const poolOf = (connectionString: string) =>
   Effect.acquireRelease(

@@ -9,10 +9,9 @@ import { Duration, Effect, Schema, type Scope } from "effect"
 import type { CallFailed } from "../drills/GatewayClient.ts"
 import { type DeliveryConfigInvalid, readDelivery } from "./clouddeploy/DeliveryConfig.ts"
 import * as Delivery from "./Delivery.ts"
-import type { DriverFailed, KubeObject, ManifestRefused, NotFound } from "./drivers/Driver.ts"
+import type { DriverFailed, ManifestRefused, NotFound } from "./drivers/Driver.ts"
 import * as ProcessDriver from "./drivers/processes/ProcessDriver.ts"
 import { PreconditionMissing, TargetUnknown, type ToolFailed } from "./Errors.ts"
-import { exec } from "./Exec.ts"
 import * as Identity from "./Identity.ts"
 import * as Lock from "./Lock.ts"
 import * as SteadyLoad from "./load/SteadyLoad.ts"
@@ -22,7 +21,6 @@ import { type Progress, seconds } from "./Progress.ts"
 import * as Postgres from "./postgres/EmbeddedPostgres.ts"
 import * as Git from "./release/Git.ts"
 import * as Release from "./release/Release.ts"
-import { parseObjects } from "./release/Render.ts"
 import * as Measured from "./report/Measured.ts"
 import { Report, type Step } from "./report/Report.ts"
 import { stateOf } from "./rollout/Rollout.ts"
@@ -136,15 +134,6 @@ const drillOn = (files: Delivery.ReleaseFiles, progress: Progress) => (target: T
     return step
   })
 
-/** The objects that Pulumi applies once per environment: namespace, accounts and rights. */
-const platformObjects = (
-  release: Release.Release,
-  kustomize: string
-): Effect.Effect<ReadonlyArray<KubeObject>, ToolFailed> =>
-  exec(kustomize, ["build", join(release.source, "k8s", "platform")]).pipe(
-    Effect.flatMap((text) => parseObjects(text, "kustomize build k8s/platform"))
-  )
-
 const until = (stages: ReadonlyArray<Delivery.DeliveryStage>, last: string | undefined) => {
   const names = stages.map((stage) => stage.targetId)
   if (last === undefined) return Effect.succeed(stages)
@@ -227,7 +216,7 @@ export const rehearse = (options: Options): Effect.Effect<Report, RehearsalError
 
       const platform = yield* Platform.make(server)
       const driver = yield* openDriver({ run, tools, identity, releases: all })
-      const shared = yield* platformObjects(releases.current, tools.kustomize)
+      const shared = yield* Platform.sharedObjects(releases.current.source, tools.kustomize)
       const targets = yield* Effect.forEach(
         stages,
         (stage): Effect.Effect<Target, ToolFailed | DriverFailed | ManifestRefused, Scope.Scope> =>
