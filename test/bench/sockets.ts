@@ -134,6 +134,8 @@ const program = Effect.gen(function* () {
       IDENTITY_ISSUER: issuer.issuer,
       IDENTITY_AUDIENCE: AUDIENCE,
       IDENTITY_JWKS_URL: `${issuer.issuer}/jwks`,
+      // To look inside: `--cpu-prof`, `--heapsnapshot-signal=SIGUSR2`.
+      NODE_OPTIONS: process.env["GATEWAY_NODE_OPTIONS"] ?? "",
       // All clients have one address here.
       ADDRESS_REQUESTS_PER_SECOND: "100000"
     }
