@@ -94,6 +94,15 @@ hazards: setup ## Judge the whole corpus of hazards, print it, and show that no 
 	@HAZARDS=all vitest run --project parts test/hazards
 	@cat node_modules/.cache/hazards/table.txt
 
+.PHONY: bench
+bench: setup test/bench/dbos/node_modules/.installed ## Measure workflows beside DBOS and pgbench on one Postgres; writes docs/performance.md (ROUNDS, SECONDS, ONLY)
+	@node test/bench/workflows.ts
+
+# A folder of its own: nothing of it is in the application's packages.
+test/bench/dbos/node_modules/.installed: test/bench/dbos/package-lock.json
+	@cd test/bench/dbos && npm ci --omit=optional --no-audit --no-fund --loglevel=error
+	@touch $@
+
 .PHONY: bench-sockets
 bench-sockets: setup ## Measure one gateway with 2,000 idle and 200 busy sockets (IDLE, BUSY, RATE, SECONDS)
 	@node test/bench/sockets.ts

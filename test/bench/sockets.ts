@@ -10,38 +10,25 @@
  * Ends with 1 when p99 is above 250 ms or an event is missing or doubled.
  */
 import { readFileSync } from "node:fs"
-import { mkdtemp, rm } from "node:fs/promises"
 import { createServer } from "node:http"
-import { cpus, tmpdir } from "node:os"
-import { join } from "node:path"
 import { Effect } from "effect"
 import pg from "pg"
 import { WebSocket } from "ws"
 import * as DevIssuer from "../../src/domain/DevIssuer.ts"
 import { acceptRun, appendEvents } from "../../src/events/statements.ts"
-import { claimSubnet } from "../../src/rehearsal/net/Loopback.ts"
-import * as EmbeddedPostgres from "../../src/rehearsal/postgres/EmbeddedPostgres.ts"
 import { testImage } from "../support/image.ts"
-import { makeRoles, migrate, urlAs } from "../support/migrate.ts"
 import { databaseSecret, startPod } from "../support/pods.ts"
 import { until } from "../support/wait.ts"
+import { machine, number, print, quantile, world } from "./world.ts"
 
 const P99_LIMIT_MS = 250
 const TENANT = "bench"
 const AUDIENCE = "https://bench.test"
-const DATABASE = "bench"
 /** Handshakes at the same time. */
 const OPENING = 50
 /** Writers at the same time: as many connections as a few runners use for it. */
 const WRITERS = 16
 
-const number = (name: string, fallback: number): number => {
-  const given = process.env[name]
-  if (given === undefined || given === "") return fallback
-  if (Number(given) > 0) return Number(given)
-  process.stderr.write(`${name} is "${given}" and must be a number above 0.\n`)
-  process.exit(2)
-}
 const idle = number("IDLE", 2_000)
 const busy = number("BUSY", 200)
 const rate = number("RATE", 2)
@@ -49,7 +36,6 @@ const seconds = number("SECONDS", 20)
 const warm = number("WARM", 5)
 
 const session = (index: number) => `s${index}`
-const print = (line: string) => Effect.sync(() => process.stdout.write(`${line}\n`))
 
 /** Of a Linux process, in KiB; elsewhere there is no such file, and nothing is said of memory. */
 const residentKiB = (pid: number): number => {
@@ -59,27 +45,6 @@ const residentKiB = (pid: number): number => {
     return Number.NaN
   }
 }
-
-const quantile = (sorted: ReadonlyArray<number>, q: number): number =>
-  sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))] ?? Number.NaN
-
-const database = Effect.gen(function* () {
-  const folder = yield* Effect.acquireRelease(
-    Effect.promise(() => mkdtemp(join(tmpdir(), "agents-bench-"))),
-    (path) => Effect.promise(() => rm(path, { recursive: true, force: true }))
-  )
-  const subnet = yield* Effect.orDie(claimSubnet)
-  const server = yield* EmbeddedPostgres.start({ dataDir: join(folder, "data"), host: subnet.address(2), port: 5432 })
-  yield* makeRoles(server.url("postgres"))
-  const admin = new pg.Client({ connectionString: server.url("postgres") })
-  yield* Effect.promise(async () => {
-    await admin.connect()
-    await admin.query(`create database ${DATABASE} owner migrator`)
-    await admin.end()
-  })
-  yield* migrate(urlAs(server.url(DATABASE), "migrator"))
-  return { subnet, url: urlAs(server.url(DATABASE), "runtime") }
-})
 
 interface Client {
   readonly socket: WebSocket
@@ -106,9 +71,9 @@ const open = (url: string, token: string, index: number, measured: () => boolean
   })
 
 const program = Effect.gen(function* () {
-  const [{ subnet, url }, image] = yield* Effect.all([database, testImage({ entries: ["gateway"] })], {
-    concurrency: 2
-  })
+  const { subnet, migratedDatabase } = yield* world
+  const url = yield* migratedDatabase("bench")
+  const image = yield* testImage({ entries: ["gateway"] })
   const issuer = yield* DevIssuer.make({
     issuer: `http://${subnet.address(3)}:8080`,
     subject: { tenant: TENANT, subject: "bench", email: "bench@agents.test" }
@@ -235,7 +200,7 @@ const program = Effect.gen(function* () {
   ).pipe(Effect.orElseSucceed(() => false))
   const underLoad = residentKiB(gateway.pid)
 
-  const delays = clients.flatMap((client) => client.delays).sort((a, b) => a - b)
+  const delays = clients.flatMap((client) => client.delays)
   const inOrder = clients.every(({ ids }) => ids.every((id, i) => i === 0 || id > (ids[i - 1] ?? 0)))
   const quiet = silent.every(({ ids }) => ids.length === 0)
   const stillOpen = all.filter(({ socket }) => socket.readyState === WebSocket.OPEN).length
@@ -245,7 +210,7 @@ const program = Effect.gen(function* () {
     busySockets: busy,
     eventsPerSecond: busy * rate,
     events: delays.length,
-    delayMs: { p50: quantile(delays, 0.5), p95: quantile(delays, 0.95), p99, max: delays.at(-1) },
+    delayMs: { p50: quantile(delays, 0.5), p95: quantile(delays, 0.95), p99, max: quantile(delays, 1) },
     handshakesPerSecond: Math.round((idle / openedIn) * 1_000),
     gatewayMiB: {
       empty: Math.round(before / 1_024),
@@ -257,7 +222,7 @@ const program = Effect.gen(function* () {
     writesFailed: failures,
     complete,
     inOrder,
-    machine: `${cpus()[0]?.model ?? "unknown"}, ${cpus().length} processors, Node ${process.versions.node}`
+    machine: machine()
   }
   yield* print(JSON.stringify(report, null, 2))
   const passed = p99 <= P99_LIMIT_MS && complete && inOrder && quiet && stillOpen === idle + busy && failures === 0

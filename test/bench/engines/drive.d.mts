@@ -1,0 +1,1 @@
+export declare const serve: (start: (id: string) => Promise<unknown>) => Promise<void>
