@@ -1,7 +1,6 @@
 /** Carries out the calls of a session. */
 import { Entity } from "@effect/cluster"
 import type { Sharding } from "@effect/cluster/Sharding"
-import { DurableDeferred } from "@effect/workflow"
 import { WorkflowEngine } from "@effect/workflow/WorkflowEngine"
 import { Effect, Fiber, type Layer, Option } from "effect"
 import { RunConflict, RunFinished, RunNotFound, RunNotWaiting } from "../domain/AgentRpcs.ts"
@@ -9,10 +8,8 @@ import { EventLog, FINAL_STEP, type RunKey } from "../domain/EventLog.ts"
 import { fromAgentEntityId, type RunId } from "../domain/Ids.ts"
 import { isOpen, type RunView } from "../domain/Run.ts"
 import { Agent } from "./Agent.ts"
-import { agentWorkflow } from "./AgentWorkflow.ts"
 import { APPROVAL_STEP } from "./steps.ts"
-
-const { workflow, deferreds } = agentWorkflow
+import * as versions from "./versions.ts"
 
 /** Longer than the caller waits for its answer. */
 const START_LIMIT = "25 seconds"
@@ -58,17 +55,20 @@ const handlers = Effect.gen(function* () {
       carried(
         Effect.gen(function* () {
           const payload = { tenantId, sessionId, runId, message, model }
-          const executionId = yield* workflow.executionId(payload)
           // First the rows, then the start: a run id is taken by one session alone. A crash between the two leaves a run
           // that the caller's repeated call starts, or `RestartAccepted` when the caller is gone as well.
           const accepted = yield* log
-            .accept({ tenantId, sessionId, runId, executionId, workflow: workflow.name, message, model })
-            .pipe(Effect.orDie)
+            .accept({ tenantId, sessionId, runId, versions: yield* versions.versionsOf(payload), message, model })
+            .pipe(
+              // The caller repeats its call for a while: a rollout moves on.
+              Effect.tapErrorTag("NoVersionCarried", ({ message }) => Effect.logError(message)),
+              Effect.orDie
+            )
           if (accepted.run.sessionId !== sessionId) return yield* new RunConflict({ runId, reason: "other-session" })
           if (accepted.message !== message || accepted.model !== model) {
             return yield* new RunConflict({ runId, reason: "other-request" })
           }
-          if (isOpen(accepted.run.status)) yield* withEngine(workflow.execute(payload, { discard: true }))
+          if (isOpen(accepted.run.status)) yield* withEngine(versions.start(accepted.run.workflow, payload))
           return accepted.run
         })
       )
@@ -78,7 +78,7 @@ const handlers = Effect.gen(function* () {
       const run = yield* find(runId)
       if (!isOpen(run.status)) return run
       // The interruption ends an execution that waits. One that is at work finds its run ended at its next write.
-      yield* withEngine(workflow.interrupt(run.executionId))
+      yield* withEngine(versions.interrupt(run.workflow, run.executionId))
       yield* log
         .append(keyOf(run), [{ step: FINAL_STEP, sequence: 0, event: { _tag: "Cancelled", by } }])
         .pipe(Effect.orDie)
@@ -90,9 +90,7 @@ const handlers = Effect.gen(function* () {
       if (!isOpen(run.status)) return yield* new RunFinished({ run })
       const asked = yield* log.ofStep(run.executionId, APPROVAL_STEP).pipe(Effect.orDie)
       if (asked.length === 0) return yield* new RunNotWaiting({ run })
-      // Of two approvals the first counts: the engine keeps one.
-      const token = DurableDeferred.tokenFromExecutionId(deferreds.approval, { workflow, executionId: run.executionId })
-      yield* withEngine(DurableDeferred.succeed(deferreds.approval, { token, value: { by } }))
+      yield* withEngine(versions.approve(run.workflow, run.executionId, by))
       return run
     }),
 

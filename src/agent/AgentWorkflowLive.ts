@@ -1,20 +1,14 @@
 /** How a run goes: plan, ask the model, call tools, wait for a person if one is needed, account for it, end. */
-
 import type { WorkflowEngine } from "@effect/workflow/WorkflowEngine"
-import { Cause, Effect, type Layer, Option } from "effect"
+import { Effect, type Layer } from "effect"
 import type { EventLog, RunKey } from "../domain/EventLog.ts"
-import { RunFailed } from "../domain/Run.ts"
-import { agentWorkflow, type StepFailed } from "./AgentWorkflow.ts"
+import { agentWorkflow } from "./AgentWorkflow.ts"
+import { accounted, onCancelled } from "./ending.ts"
 import type { Model } from "./model/Model.ts"
 import * as step from "./steps.ts"
 import type { Tools } from "./tools/Tools.ts"
 
-const runFailed = (cause: Cause.Cause<StepFailed>): RunFailed =>
-  Option.match(Cause.failureOption(cause), {
-    onSome: ({ code, message }) => new RunFailed({ code, message }),
-    // A defect's text may quote data of the run; the log has it.
-    onNone: () => new RunFailed({ code: "internal", message: "The run could not go on." })
-  })
+const { name } = agentWorkflow.workflow
 
 export const layer: Layer.Layer<never, never, WorkflowEngine | EventLog | Model | Tools> = agentWorkflow.toLayer(
   (payload, steps, executionId) => {
@@ -30,40 +24,11 @@ export const layer: Layer.Layer<never, never, WorkflowEngine | EventLog | Model 
         const { by } = yield* steps.approval
         yield* steps.recordApproval(step.recordApproval(run, by))
       }
-      yield* steps.recordUsage(step.recordUsage(run, payload.model, answer))
+      yield* steps.recordUsage(step.recordUsage(run, name, payload.model, answer))
       yield* steps.complete(step.end(run, { _tag: "Completed", ...answer }))
       return answer
     })
-    return body.pipe(
-      Effect.catchAllCause((cause) =>
-        Effect.gen(function* () {
-          // Suspended, handed over or cancelled: not a failure, and the engine must see it.
-          if (Cause.isInterrupted(cause)) return yield* Effect.failCause(cause as Cause.Cause<never>)
-          const failed = runFailed(cause)
-          if (Cause.isDie(cause)) yield* Effect.logError("A run met a defect", cause)
-          if (failed.code !== "cancelled") {
-            yield* steps
-              .fail(step.end(run, { _tag: "Failed", code: failed.code, message: failed.message }))
-              .pipe(
-                Effect.catchAll((error: StepFailed) => Effect.logError("A run's failure could not be recorded", error))
-              )
-          }
-          return yield* failed
-        })
-      ),
-      Effect.annotateLogs({
-        tenant: payload.tenantId,
-        session: payload.sessionId,
-        run: payload.runId,
-        execution: executionId,
-        workflow: agentWorkflow.workflow.name
-      })
-    )
+    return accounted(body, { run, payload, workflow: name, fail: steps.fail })
   },
-  {
-    onCancelled: (payload, executionId) =>
-      step
-        .end({ ...payload, executionId }, { _tag: "Cancelled", by: "workflow" })
-        .pipe(Effect.catchAll((error) => Effect.logError("A cancelled run's end could not be recorded", error)))
-  }
+  { onCancelled }
 )

@@ -6,8 +6,9 @@ import type { Rpc } from "@effect/rpc"
 import { Agent } from "./Agent.ts"
 import { agentWorkflow } from "./AgentWorkflow.ts"
 import { type AnyDeclaration, activityName } from "./Declaration.ts"
+import { agentWorkflowV2 } from "./v2/AgentWorkflow.ts"
 
-export const declarations: ReadonlyArray<AnyDeclaration> = [agentWorkflow]
+export const declarations: ReadonlyArray<AnyDeclaration> = [agentWorkflow, agentWorkflowV2]
 
 export interface AnyEntity {
   readonly type: string

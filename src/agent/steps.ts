@@ -9,7 +9,6 @@ import { type Entry, EventLog, type EventLogUnavailable, FINAL_STEP, type RunKey
 import {
   type AgentWorkflowPayload,
   type Answer,
-  agentWorkflow,
   type PlannedCall,
   StepFailed,
   type ToolOutcome
@@ -71,8 +70,11 @@ export const plan = (run: RunKey, payload: AgentWorkflowPayload) =>
  * taken over. Each cuts its rows as its tokens come, so the row's number alone does not keep their texts apart. What does:
  * a row is written only by who knows all rows before it. Whoever finds its number taken looks again how far the text is.
  */
-export const callModel = Effect.fn("step.callModel")(function* (run: RunKey, payload: AgentWorkflowPayload) {
-  const step = "model"
+export const callModel = Effect.fn("step.callModel")(function* (
+  run: RunKey,
+  payload: AgentWorkflowPayload,
+  step = "model"
+) {
   const log = yield* EventLog
   const model = yield* Model
   const attempt = yield* Activity.CurrentAttempt
@@ -127,10 +129,8 @@ export const requestApproval = (run: RunKey, reason: string) =>
 export const recordApproval = (run: RunKey, by: string) =>
   Effect.asVoid(write(run, [{ step: APPROVAL_STEP, sequence: 1, event: { _tag: "Approved", by } }]))
 
-export const recordUsage = (run: RunKey, model: string, { inputTokens, outputTokens }: Answer) =>
+export const recordUsage = (run: RunKey, workflow: string, model: string, { inputTokens, outputTokens }: Answer) =>
   EventLog.pipe(
-    Effect.flatMap((log) =>
-      log.recordUsage(run, { step: "model", workflow: agentWorkflow.workflow.name, model, inputTokens, outputTokens })
-    ),
+    Effect.flatMap((log) => log.recordUsage(run, { step: "model", workflow, model, inputTokens, outputTokens })),
     Effect.mapError(unavailable)
   )

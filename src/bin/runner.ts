@@ -1,7 +1,8 @@
 /**
  * The process of a runner pod. Configuration comes from its environment (`runtime/Settings.ts`).
  *
- * Ends with 0 after SIGTERM, with 12 when its configuration is unusable, with 1 when it fails.
+ * Ends with 0 after SIGTERM, with 12 when its configuration is unusable, with 13 when its database holds open work that it does not
+ * carry, with 1 when it fails.
  */
 import { enableCompileCache } from "node:module"
 
@@ -33,6 +34,15 @@ if (Either.isLeft(settings)) {
 }
 NodeRuntime.runMain(
   Layer.launch(RunnerProcess.layer(settings.right, release())).pipe(
+    Effect.catchTag("WouldStrand", (error) =>
+      Effect.zipRight(
+        Effect.logFatal(error.message),
+        Effect.sync(() => {
+          process.stderr.write(`${error.message}\n`)
+          process.exit(ExitCode.wouldStrand)
+        })
+      )
+    ),
     Effect.tapErrorCause((cause) =>
       Cause.isInterruptedOnly(cause) ? Effect.void : Effect.logFatal("The runner failed and ends", cause)
     ),

@@ -22,8 +22,15 @@ export interface Entry {
   readonly event: Event
 }
 
-export interface NewRun extends RunKey {
+/** What a run would be under one version of its workflow. */
+export interface WorkflowVersion {
   readonly workflow: string
+  readonly executionId: string
+}
+
+export interface NewRun extends Omit<RunKey, "executionId"> {
+  /** Newest first. The run gets the first one that every live runner carries. */
+  readonly versions: ReadonlyArray<WorkflowVersion>
   readonly message: string
   readonly model: string
 }
@@ -52,11 +59,20 @@ export class EventLogUnavailable extends Schema.TaggedError<EventLogUnavailable>
   message: Schema.String
 }) {}
 
+/** Live runners of several releases have no version of the workflow in common. Nothing was recorded. */
+export class NoVersionCarried extends Schema.TaggedError<NoVersionCarried>()("NoVersionCarried", {
+  versions: Schema.Array(Schema.String)
+}) {
+  override get message(): string {
+    return `No live runner lets a run be started: none of ${this.versions.join(", ")} is carried by all of them. The start can be sent again once the rollout has moved on.`
+  }
+}
+
 export class EventLog extends Context.Tag("domain/EventLog")<
   EventLog,
   {
     /** Records the run with its `RunAccepted`, or finds the one that has its id already, in whichever session. */
-    readonly accept: (run: NewRun) => Effect.Effect<AcceptedRun, EventLogUnavailable>
+    readonly accept: (run: NewRun) => Effect.Effect<AcceptedRun, EventLogUnavailable | NoVersionCarried>
     /**
      * Appends what is not there yet, and says how many that were. `open` is false when the run had ended before: nothing
      * was written then. Fewer than given means that another run of the step has written under the same keys.

@@ -10,7 +10,9 @@ export const ExitCode = {
   /** Neither safe nor unsafe could be shown: a person must look. */
   undecided: 11,
   /** Something that must be there first is missing. */
-  preconditionMissing: 12
+  preconditionMissing: 12,
+  /** A runner found open work in its database that it does not carry, and did not join the ring. */
+  wouldStrand: 13
 } as const
 
 export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode]

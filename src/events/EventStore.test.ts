@@ -26,7 +26,14 @@ const completed: Event = { _tag: "Completed", text: "", inputTokens: 0, outputTo
 const cancelled: Event = { _tag: "Cancelled", by: "ann" }
 
 const accept = (run: RunKey) =>
-  Effect.flatMap(EventLog, (log) => log.accept({ ...run, workflow: "AgentWorkflow", message: "hi", model: "local" }))
+  Effect.flatMap(EventLog, (log) =>
+    log.accept({
+      ...run,
+      versions: [{ workflow: "AgentWorkflow", executionId: run.executionId }],
+      message: "hi",
+      model: "local"
+    })
+  )
 const append = (run: RunKey, ...entries: ReadonlyArray<Entry>) =>
   Effect.flatMap(EventLog, (log) => log.append(run, entries))
 const session = (run: RunKey) => Effect.flatMap(EventStore, (store) => store.ofSession(tenantId, run.sessionId, 0))
@@ -68,6 +75,54 @@ describe("EventStore", () => {
           [3, "model", 1],
           [4, "model", 2]
         ])
+      })
+    )
+  )
+
+  it.scopedLive("gives a run the newest version that every live runner carries, and keeps it", () =>
+    onDatabase((database) =>
+      Effect.gen(function* () {
+        const log = yield* EventLog
+        const accepted = (id: string) => {
+          const run = key("s", id)
+          const versions = ["B", "A"].map((workflow) => ({ workflow, executionId: `${workflow}-${id}` }))
+          return Effect.map(log.accept({ ...run, versions, message: "hi", model: "local" }), (found) => [
+            found.run.workflow,
+            found.run.executionId
+          ])
+        }
+        const runner = (name: string, carries: ReadonlyArray<string>, seen = "now()") =>
+          database.query(
+            `insert into agents.runners (runner, release, carries, seen_at)
+             values ('${name}', 'r', '{"workflows":{${carries.map((each) => `"${each}":{}`).join()}}}', ${seen})`
+          )
+        yield* runner("new", ["A", "B"])
+        yield* runner("killed", [], "now() - interval '1 minute'")
+        expect(yield* accepted("alone")).toEqual(["B", "B-alone"])
+        const recorded = (release: string, state: string, carries: ReadonlyArray<string>) =>
+          database.query(
+            `insert into agents.releases (release, surface, state)
+             values ('${release}', '{"workflows":{${carries.map((each) => `"${each}":{}`).join()}}}', '${state}')`
+          )
+        yield* recorded("now", "deployed", ["A", "B"])
+        yield* recorded("before", "rollback-choice", ["A"])
+        yield* recorded("long-ago", "retired", [])
+        expect(yield* accepted("may-come-back")).toEqual(["A", "A-may-come-back"])
+        // Of two that a rollback would strand, the newest.
+        yield* database.query(`update agents.releases set surface = '{"workflows":{}}' where release = 'before'`)
+        expect(yield* accepted("none-can-come-back")).toEqual(["B", "B-none-can-come-back"])
+        yield* runner("old", ["A"])
+        expect(yield* accepted("mixed")).toEqual(["A", "A-mixed"])
+        expect(yield* accepted("alone")).toEqual(["B", "B-alone"])
+        yield* runner("other", ["C"])
+        expect(yield* Effect.flip(accepted("none"))).toMatchObject({ _tag: "NoVersionCarried", versions: ["B", "A"] })
+        expect(yield* database.query("select run_id from agents.runs order by 1")).toEqual([
+          { run_id: "alone" },
+          { run_id: "may-come-back" },
+          { run_id: "mixed" },
+          { run_id: "none-can-come-back" }
+        ])
+        expect(yield* database.query("select count(*)::int as events from agents.events")).toEqual([{ events: 4 }])
       })
     )
   )

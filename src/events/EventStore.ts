@@ -8,7 +8,14 @@ import { SqlClient, type SqlError } from "@effect/sql"
 import { Effect, Layer, Option, Schedule } from "effect"
 import { CurrentProcess } from "../domain/CurrentProcess.ts"
 import { type Event, isTerminal, type RecordedEvent } from "../domain/Event.ts"
-import { ACCEPT_STEP, type Entry, EventLog, EventLogUnavailable, type RunKey } from "../domain/EventLog.ts"
+import {
+  ACCEPT_STEP,
+  type Entry,
+  EventLog,
+  EventLogUnavailable,
+  NoVersionCarried,
+  type RunKey
+} from "../domain/EventLog.ts"
 import type { EventId, RunId, SessionId, TenantId } from "../domain/Ids.ts"
 import type { RunStatus, RunView } from "../domain/Run.ts"
 import * as statements from "./statements.ts"
@@ -133,25 +140,17 @@ export const eventLog: Layer.Layer<EventLog, never, SqlClient.SqlClient> = Layer
     return EventLog.of({
       append,
       accept: Effect.fn("EventLog.accept")(function* (run) {
-        const { tenantId, sessionId, runId, executionId, message, model } = run
+        const { tenantId, sessionId, runId, versions, message, model } = run
         const request = toJson({ message, model })
         yield* waitOut(
           withSql(
-            statements.acceptRun.run(
-              tenantId,
-              sessionId,
-              runId,
-              executionId,
-              run.workflow,
-              release,
-              name,
-              ACCEPT_STEP,
-              request
-            )
+            statements.acceptRun.run(tenantId, sessionId, runId, toJson(versions), release, name, ACCEPT_STEP, request)
           )
         )
         const [found] = yield* waitOut(withSql(statements.runWithRequest.run(tenantId, runId)))
-        if (found === undefined) return yield* Effect.dieMessage(`Run ${runId} vanished while it was accepted`)
+        if (found === undefined) {
+          return yield* new NoVersionCarried({ versions: versions.map(({ workflow }) => workflow) })
+        }
         return { run: found, message: found.message, model: found.model }
       }),
       ofStep: (executionId, step) => waitOut(withSql(statements.eventsOfStep.run(executionId, step))),

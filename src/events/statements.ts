@@ -42,14 +42,18 @@ export const EventRow = Schema.Struct({
  *
  * The foreign key to the session is looked at when the statement ends, so the run may come first: whoever loses the race
  * for its id must not take an event id of the session.
+ *
+ * `versions` are those of the run's workflow, newest first. The run gets the first that every live runner carries: a runner
+ * that is to join says what it carries, and only then looks for work that it does not (`runtime/Joining.ts`), so whichever of
+ * the two is first, the other sees it. A runner beats each 5 s; one that was killed counts for half a minute.
+ * Versions come first that the releases carry too which may have to come back: a rollback must not find what it would strand.
  */
 export const acceptRun = Statement.make<
   [
     tenantId: string,
     sessionId: string,
     runId: string,
-    executionId: string,
-    workflow: string,
+    versions: string,
     release: string,
     runner: string,
     step: string,
@@ -58,11 +62,25 @@ export const acceptRun = Statement.make<
 >()({
   name: "runs.accept",
   text: `
-with run as (
+with version as (
+  select v.item->>'workflow' as workflow, v.item->>'executionId' as execution_id
+  from jsonb_array_elements($4::jsonb) with ordinality as v (item, place)
+  where not exists (
+    select from agents.runners l
+    where l.seen_at > now() - interval '30 seconds'
+      and not coalesce(l.carries->'workflows' ? (v.item->>'workflow'), false)
+  )
+  order by exists (
+    select from agents.releases d
+    where d.state in ('deployed', 'rollback-choice')
+      and not coalesce(d.surface->'workflows' ? (v.item->>'workflow'), false)
+  ), v.place
+  limit 1
+), run as (
   insert into agents.runs (tenant_id, session_id, run_id, execution_id, workflow, status, release, runner)
-  values ($1, $2, $3, $4, $5, 'accepted', $6, $7)
+  select $1, $2, $3, version.execution_id, version.workflow, 'accepted', $5, $6 from version
   on conflict (tenant_id, run_id) do nothing
-  returning run_id
+  returning run_id, execution_id
 ), session as (
   insert into agents.sessions as s (tenant_id, session_id, last_event_id) select $1, $2, 1 from run
   on conflict (tenant_id, session_id) do update set last_event_id = s.last_event_id + 1
@@ -70,15 +88,14 @@ with run as (
 )
 insert into agents.events
   (tenant_id, session_id, event_id, run_id, execution_id, step, sequence, type, payload, release, occurred_at)
-select $1, $2, session.last_event_id, $3, $4, $8, 0, 'RunAccepted', $9::jsonb, $6, clock_timestamp()
-from session`,
+select $1, $2, session.last_event_id, $3, run.execution_id, $7, 0, 'RunAccepted', $8::jsonb, $5, clock_timestamp()
+from session, run`,
   row: Statement.NoRow,
   probe: [
     "probe",
     "probe",
     "probe",
-    "probe",
-    "AgentWorkflow",
+    '[{"workflow":"AgentWorkflow","executionId":"probe"}]',
     "probe",
     "probe",
     "probe",

@@ -39,8 +39,9 @@ const timings = {
    */
   entityTerminationTimeout: Duration.seconds(15),
   /**
-   * A message for a type that this runner does not know is answered with a permanent failure after this time. Which release
-   * may start what is decided before (`agents.runners`, the workflow gate); a day leaves time to notice that it went wrong.
+   * A message for a type that this runner does not know is answered with a permanent failure after this time. None comes:
+   * a runner joins only when it carries what is open (`Joining`), and starts choose what every live one carries. A day
+   * is for what goes round both, and leaves time to end such a runner before anything is lost.
    */
   entityRegistrationTimeout: Duration.days(1),
   entityMaxIdleTime: Duration.minutes(10)

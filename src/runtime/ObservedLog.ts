@@ -44,8 +44,8 @@ const make = Effect.gen(function* () {
         Effect.tap(({ open }) =>
           Effect.gen(function* () {
             if (!open) return
-            for (const { event, sequence } of entries) {
-              if (event._tag === "Token" && sequence === 0) yield* since(run, firstTokenSeconds)
+            for (const { event, sequence, step } of entries) {
+              if (event._tag === "Token" && step === "model" && sequence === 0) yield* since(run, firstTokenSeconds)
               if (!isTerminal(event)) continue
               const status = statuses[event._tag as keyof typeof statuses]
               yield* Metric.increment(Metric.tagged(runsFinished, "status", status))

@@ -5,12 +5,14 @@ import { Layer, Logger, LogLevel } from "effect"
 import * as AgentLive from "../agent/AgentLive.ts"
 import * as AgentWorkflowLive from "../agent/AgentWorkflowLive.ts"
 import * as Tools from "../agent/tools/Tools.ts"
+import * as AgentWorkflowV2Live from "../agent/v2/AgentWorkflowLive.ts"
 import { CurrentProcess } from "../domain/CurrentProcess.ts"
 import { eventLog } from "../events/EventStore.ts"
 import * as Cluster from "./Cluster.ts"
 import * as Database from "./Database.ts"
 import * as HandoverLive from "./HandoverLive.ts"
 import * as Health from "./Health.ts"
+import type { WouldStrand } from "./Joining.ts"
 import * as Lifecycle from "./Lifecycle.ts"
 import * as Logging from "./Logging.ts"
 import type { ModelSettings } from "./ModelSettings.ts"
@@ -24,7 +26,7 @@ import * as Telemetry from "./Telemetry.ts"
 
 /** What the agent is made of here: the model, the tools and the event log can be swapped one by one. */
 const agent = (models: ModelSettings) =>
-  Layer.mergeAll(AgentLive.layer, AgentWorkflowLive.layer, RestartAccepted.layer).pipe(
+  Layer.mergeAll(AgentLive.layer, AgentWorkflowLive.layer, AgentWorkflowV2Live.layer, RestartAccepted.layer).pipe(
     Layer.provide([ObservedLog.layer(eventLog), Models.layer(models), Tools.layer, HandoverLive.layer]),
     Layer.provide(Models.policies(models))
   )
@@ -37,7 +39,7 @@ const agent = (models: ModelSettings) =>
 export const layer = (
   settings: RunnerSettings,
   release: string
-): Layer.Layer<never, SocketServerError | SqlError | Health.HealthServerFailed> =>
+): Layer.Layer<never, SocketServerError | SqlError | Health.HealthServerFailed | WouldStrand> =>
   Lifecycle.serving.pipe(
     Layer.provide(agent(settings.models)),
     Layer.provide(Health.runner({ host: settings.listenHost, port: settings.httpPort })),

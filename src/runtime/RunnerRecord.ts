@@ -7,16 +7,20 @@ import type { SqlError } from "@effect/sql/SqlError"
 import { Effect, Layer, Schedule } from "effect"
 import { carries } from "../agent/registry.ts"
 import { CurrentProcess } from "../domain/CurrentProcess.ts"
+import * as Joining from "./Joining.ts"
 import { beat, forget, leave } from "./statements.ts"
 
 const INTERVAL = "5 seconds"
 
-export const layer: Layer.Layer<never, SqlError, SqlClient> = Layer.scopedDiscard(
+export const layer: Layer.Layer<never, SqlError | Joining.WouldStrand, SqlClient> = Layer.scopedDiscard(
   Effect.gen(function* () {
     const { name, release } = yield* CurrentProcess
     const say = beat.run(name, release, JSON.stringify(carries))
     // The first one must succeed: a runner that can't say what it carries must not take work.
-    yield* Effect.acquireRelease(say, () => Effect.ignore(Effect.timeout(leave.run(name, release), "2 seconds")))
+    const [said] = yield* Effect.acquireRelease(say, () =>
+      Effect.ignore(Effect.timeout(leave.run(name, release), "2 seconds"))
+    )
+    yield* Joining.check(release, said?.transaction ?? "0")
     yield* Effect.andThen(say, forget.run()).pipe(
       Effect.catchAllCause((cause) => Effect.logWarning("Could not renew what this runner carries", cause)),
       Effect.schedule(Schedule.spaced(INTERVAL)),

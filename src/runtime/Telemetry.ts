@@ -94,7 +94,7 @@ const PRIVATE = /^(user_agent\.original|client\.address|url\.(query|full)|http\.
 
 /** Spans with which a trace may begin. Polling, health checks and the cluster's own housekeeping would be most of all spans. */
 const beginsTrace = (name: string, kind: Tracer.SpanKind): boolean =>
-  kind === "server" || /^(Runs|Sockets|Agent|AgentWorkflow)\b/.test(name)
+  kind === "server" || /^(Runs|Sockets|Agent|AgentWorkflow\w*)\b/.test(name)
 
 /** A failure without its stack and without what it quotes. */
 const quiet = (exit: Exit.Exit<unknown, unknown>): Exit.Exit<unknown, unknown> => {

@@ -9,6 +9,7 @@ export const appliedMigrations = Statement.make<[]>()({
   row: Schema.Struct({ name: Schema.String })
 })
 
+/** Answers with its transaction: see `settled`. */
 export const beat = Statement.make<[runner: string, release: string, carries: string]>()({
   name: "runners.beat",
   text: `
@@ -17,9 +18,42 @@ on conflict (runner) do update set
   release = excluded.release,
   carries = excluded.carries,
   started_at = case when agents.runners.release = excluded.release then agents.runners.started_at else now() end,
-  seen_at = now()`,
-  row: Statement.NoRow,
+  seen_at = now()
+returning pg_current_xact_id()::text as transaction`,
+  row: Schema.Struct({ transaction: Schema.String }),
   probe: ["probe", "probe", "{}"]
+})
+
+/** Whether everybody who wrote at the time of that transaction has ended: whoever writes from now on sees what it wrote. */
+export const settled = Statement.make<[transaction: string]>()({
+  name: "runners.settled",
+  text: "select pg_snapshot_xmin(pg_current_snapshot()) > $1::xid8 as settled",
+  row: Schema.Struct({ settled: Schema.Boolean })
+})
+
+/**
+ * Open work of types that are not among those given: runs that have not ended, messages that nobody took up, executions that
+ * wait. A dead execution demands nothing. Types that are carried are left out before anything else is looked at, and there
+ * are seldom any others: on a runner's start this is one pass over the messages.
+ */
+export const openBeside = Statement.make<[types: string]>()({
+  name: "runners.open_beside",
+  text: `
+with carried as (
+  select jsonb_array_elements_text($1::jsonb) as type
+), open as (
+  select 'Workflow/' || r.workflow as type, r.execution_id as id from agents.runs r
+  where r.finished_at is null and 'Workflow/' || r.workflow not in (select type from carried)
+  union
+  select m.entity_type::text, m.entity_id::text
+  from cluster.cluster_messages m
+  left join cluster.cluster_replies a on a.request_id = m.id and a.kind = 0
+  where m.kind = 0 and m.entity_type not in (select type from carried)
+    and (not m.processed
+      or (m.tag = 'run' and (a.id is null or a.payload like '{"\\_tag":"Success","value":{"\\_tag":"Suspended"%')))
+)
+select type, count(*)::int as open, (array_agg(id order by id))[1:5] as ids from open group by type order by type`,
+  row: Schema.Struct({ type: Schema.String, open: Schema.Int, ids: Schema.Array(Schema.String) })
 })
 
 /** Leaves the row of a successor with the same name: a StatefulSet's pod comes back under it. */
@@ -46,7 +80,7 @@ export const forget = Statement.make<[]>()({
 export const acceptedOnly = Statement.make<[limit: number]>()({
   name: "runs.accepted_only",
   text: `
-select r.tenant_id as "tenantId", r.session_id as "sessionId", r.run_id as "runId",
+select r.tenant_id as "tenantId", r.session_id as "sessionId", r.run_id as "runId", r.workflow,
   e.payload->>'message' as message, e.payload->>'model' as model
 from agents.runs r
 join agents.events e on e.execution_id = r.execution_id and e.step = 'accept' and e.sequence = 0
@@ -57,6 +91,7 @@ order by r.accepted_at limit $1`,
     tenantId: Schema.String,
     sessionId: Schema.String,
     runId: Schema.String,
+    workflow: Schema.String,
     message: Schema.String,
     model: Schema.String
   })

@@ -159,7 +159,9 @@ it.scopedLive("starts three runners at once on a fresh database, each with a sha
     const carried = yield* cluster.database.query<{ runner: string; workflows: string }>(
       "select runner, release, (select string_agg(k, ',') from jsonb_object_keys(carries->'workflows') k) as workflows from agents.runners order by 1"
     )
-    expect(carried).toEqual(pods.map(({ name }) => ({ runner: name, release: "test", workflows: "AgentWorkflow" })))
+    expect(carried).toEqual(
+      pods.map(({ name }) => ({ runner: name, release: "test", workflows: "AgentWorkflow,AgentWorkflowV2" }))
+    )
     yield* Effect.forEach(pods, (pod) => pod.signal("SIGTERM"))
     expect(yield* Effect.all(pods.map((pod) => pod.exit))).toEqual([0, 0, 0])
     expect(yield* cluster.database.query("select runner from agents.runners")).toEqual([])

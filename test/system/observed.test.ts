@@ -64,7 +64,7 @@ it.scopedLive(
         "agent-gateway http.server POST",
         "agent-gateway Runs.start",
         "agent-runner Agent.Ask",
-        "agent-runner AgentWorkflow.execute",
+        "agent-runner AgentWorkflowV2.execute",
         "agent-runner CallModel",
         "agent-runner model.answer"
       ]

@@ -67,7 +67,7 @@ it.scopedLive("starts a run that was accepted and then forgotten by a crash", ()
       const request = { ...session("lost"), runId: runId("lost"), message: "hello", model: "local" }
       const executionId = yield* agentWorkflow.workflow.executionId(request)
       const log = yield* EventLog
-      yield* log.accept({ ...request, executionId, workflow: agentWorkflow.workflow.name })
+      yield* log.accept({ ...request, versions: [{ workflow: agentWorkflow.workflow.name, executionId }] })
       yield* cluster.database.query("update agents.runs set accepted_at = accepted_at - interval '1 minute'")
       const runner = yield* cluster.runner(0)
       yield* runner.ready

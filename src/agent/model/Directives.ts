@@ -10,6 +10,7 @@
  * | `slow:MS`            | each token takes MS milliseconds (at most 10000)                                 |
  * | `fail`               | the model refuses, for good: the run fails                                      |
  * | `flaky:N`            | the first N attempts break off in the middle of the answer (a retried failure)   |
+ * | `follow-up:S`        | asks itself again S seconds after the answer (at most a day), once                |
  *
  * All other words are the message. The same message gives the same answer, token for token.
  */
@@ -20,11 +21,13 @@ export interface Directives {
   readonly slowMillis: number
   readonly fail: boolean
   readonly flaky: number
+  readonly followUpSeconds: number | undefined
 }
 
 const DEFAULT_TOKENS = 24
 const MAX_TOKENS = 5_000
 const MAX_SLOW_MILLIS = 10_000
+const MAX_FOLLOW_UP_SECONDS = 86_400
 
 const numberAfter = (words: ReadonlyArray<string>, prefix: string, fallback: number, max: number): number => {
   const word = words.find((candidate) => new RegExp(`^${prefix}:\\d{1,9}$`).test(candidate))
@@ -44,6 +47,9 @@ export const parse = (message: string): Directives => {
     tokens: numberAfter(words, "tokens", DEFAULT_TOKENS, MAX_TOKENS),
     slowMillis: numberAfter(words, "slow", 0, MAX_SLOW_MILLIS),
     fail: words.includes("fail"),
-    flaky: numberAfter(words, "flaky", 0, 10)
+    flaky: numberAfter(words, "flaky", 0, 10),
+    followUpSeconds: words.some((word) => /^follow-up:\d{1,9}$/.test(word))
+      ? numberAfter(words, "follow-up", 0, MAX_FOLLOW_UP_SECONDS)
+      : undefined
   }
 }

@@ -1,7 +1,7 @@
 /** The model that an agent asks. One service, so that which model answers is a matter of wiring. */
 import { Context, Data, type Effect, type Stream } from "effect"
 import type { TenantId } from "../../domain/Ids.ts"
-import type { Plan } from "../AgentWorkflow.ts"
+import type { Plan } from "../v2/AgentWorkflow.ts"
 
 export interface ModelRequest {
   readonly model: string

@@ -7,9 +7,11 @@ import { Layer } from "effect"
 import * as AgentWorkflowLive from "../../agent/AgentWorkflowLive.ts"
 import { Model } from "../../agent/model/Model.ts"
 import { Tools } from "../../agent/tools/Tools.ts"
+import * as AgentWorkflowV2Live from "../../agent/v2/AgentWorkflowLive.ts"
 import { EventLog } from "../../domain/EventLog.ts"
 import * as Forbidden from "../../gates/workflows/replay/Forbidden.ts"
 
-export const handlers: Layer.Layer<never, never, WorkflowEngine> = Layer.mergeAll(AgentWorkflowLive.layer).pipe(
-  Layer.provide([Forbidden.layer(EventLog), Forbidden.layer(Model), Forbidden.layer(Tools)])
-)
+export const handlers: Layer.Layer<never, never, WorkflowEngine> = Layer.mergeAll(
+  AgentWorkflowLive.layer,
+  AgentWorkflowV2Live.layer
+).pipe(Layer.provide([Forbidden.layer(EventLog), Forbidden.layer(Model), Forbidden.layer(Tools)]))

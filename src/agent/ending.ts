@@ -1,0 +1,55 @@
+/** How a run ends otherwise than by its own last step: the same in every version of the workflow. */
+import { Cause, Effect, Option } from "effect"
+import type { EventLog, RunKey } from "../domain/EventLog.ts"
+import { RunFailed } from "../domain/Run.ts"
+import type { AgentWorkflowPayload, Answer, StepFailed } from "./AgentWorkflow.ts"
+import * as step from "./steps.ts"
+
+const runFailed = (cause: Cause.Cause<StepFailed>): RunFailed =>
+  Option.match(Cause.failureOption(cause), {
+    onSome: ({ code, message }) => new RunFailed({ code, message }),
+    // A defect's text may quote data of the run; the log has it.
+    onNone: () => new RunFailed({ code: "internal", message: "The run could not go on." })
+  })
+
+/** Records the failure of a run, and says in every log line what the line is about. */
+export const accounted = <R>(
+  body: Effect.Effect<Answer, StepFailed, R>,
+  options: {
+    readonly run: RunKey
+    readonly payload: AgentWorkflowPayload
+    readonly workflow: string
+    /** The version's own step for it. */
+    readonly fail: (record: Effect.Effect<void, StepFailed, EventLog>) => Effect.Effect<void, StepFailed, EventLog>
+  }
+): Effect.Effect<Answer, RunFailed, R | EventLog> =>
+  body.pipe(
+    Effect.catchAllCause((cause) =>
+      Effect.gen(function* () {
+        // Suspended, handed over or cancelled: not a failure, and the engine must see it.
+        if (Cause.isInterrupted(cause)) return yield* Effect.failCause(cause as Cause.Cause<never>)
+        const failed = runFailed(cause)
+        if (Cause.isDie(cause)) yield* Effect.logError("A run met a defect", cause)
+        if (failed.code !== "cancelled") {
+          yield* options
+            .fail(step.end(options.run, { _tag: "Failed", code: failed.code, message: failed.message }))
+            .pipe(
+              Effect.catchAll((error: StepFailed) => Effect.logError("A run's failure could not be recorded", error))
+            )
+        }
+        return yield* failed
+      })
+    ),
+    Effect.annotateLogs({
+      tenant: options.payload.tenantId,
+      session: options.payload.sessionId,
+      run: options.payload.runId,
+      execution: options.run.executionId,
+      workflow: options.workflow
+    })
+  )
+
+export const onCancelled = (payload: AgentWorkflowPayload, executionId: string): Effect.Effect<void, never, EventLog> =>
+  step
+    .end({ ...payload, executionId }, { _tag: "Cancelled", by: "workflow" })
+    .pipe(Effect.catchAll((error) => Effect.logError("A cancelled run's end could not be recorded", error)))

@@ -1,0 +1,46 @@
+/** How a run goes in its second version: as in the first, and a follow-up at its end when the plan has one. */
+import type { WorkflowEngine } from "@effect/workflow/WorkflowEngine"
+import { Effect, type Layer } from "effect"
+import type { EventLog, RunKey } from "../../domain/EventLog.ts"
+import type { Answer } from "../AgentWorkflow.ts"
+import { accounted, onCancelled } from "../ending.ts"
+import type { Model } from "../model/Model.ts"
+import * as step from "../steps.ts"
+import type { Tools } from "../tools/Tools.ts"
+import { agentWorkflowV2 } from "./AgentWorkflow.ts"
+
+const { name } = agentWorkflowV2.workflow
+
+const both = (first: Answer, second: Answer): Answer => ({
+  text: `${first.text}\n${second.text}`,
+  inputTokens: first.inputTokens + second.inputTokens,
+  outputTokens: first.outputTokens + second.outputTokens
+})
+
+export const layer: Layer.Layer<never, never, WorkflowEngine | EventLog | Model | Tools> = agentWorkflowV2.toLayer(
+  (payload, steps, executionId) => {
+    const run: RunKey = { ...payload, executionId }
+    const body = Effect.gen(function* () {
+      const plan = yield* steps.plan(step.plan(run, payload))
+      let answer = yield* steps.callModel(step.callModel(run, payload))
+      for (const call of plan.calls) {
+        yield* steps.callTool(call.call, step.callTool(run, call))
+      }
+      if (plan.approval !== undefined) {
+        yield* steps.requestApproval(step.requestApproval(run, plan.approval))
+        const { by } = yield* steps.approval
+        yield* steps.recordApproval(step.recordApproval(run, by))
+      }
+      if (plan.followUp !== undefined) {
+        const { afterSeconds, message } = plan.followUp
+        yield* steps.untilFollowUp(`${afterSeconds} seconds`)
+        answer = both(answer, yield* steps.followUp(step.callModel(run, { ...payload, message }, "follow-up")))
+      }
+      yield* steps.recordUsage(step.recordUsage(run, name, payload.model, answer))
+      yield* steps.complete(step.end(run, { _tag: "Completed", ...answer }))
+      return answer
+    })
+    return accounted(body, { run, payload, workflow: name, fail: steps.fail })
+  },
+  { onCancelled }
+)

@@ -1,0 +1,45 @@
+/**
+ * The versions of a run's workflow that this release carries, newest first, seen alike. Which one a new run gets is decided
+ * where the run is recorded (`EventLog.accept`); from then on the run's row says it.
+ */
+import { DurableDeferred } from "@effect/workflow"
+import type { WorkflowEngine } from "@effect/workflow/WorkflowEngine"
+import { Effect } from "effect"
+import type { WorkflowVersion } from "../domain/EventLog.ts"
+import { type AgentWorkflowPayload, agentWorkflow } from "./AgentWorkflow.ts"
+import { agentWorkflowV2 } from "./v2/AgentWorkflow.ts"
+
+const versions: Readonly<Record<string, typeof agentWorkflow>> = {
+  [agentWorkflowV2.workflow.name]: agentWorkflowV2 as unknown as typeof agentWorkflow,
+  [agentWorkflow.workflow.name]: agentWorkflow
+}
+
+/** What this payload would be under each version. */
+export const versionsOf = (payload: AgentWorkflowPayload): Effect.Effect<ReadonlyArray<WorkflowVersion>> =>
+  Effect.forEach(Object.values(versions), ({ workflow }) =>
+    Effect.map(workflow.executionId(payload), (executionId) => ({ workflow: workflow.name, executionId }))
+  )
+
+/** A run's row names a version that this process must carry: a runner that does not has refused to join the ring. */
+const named = (name: string) => {
+  const declaration = versions[name]
+  return declaration === undefined
+    ? Effect.dieMessage(`This release does not carry workflow ${name}, so it can't serve its runs`)
+    : Effect.succeed(declaration)
+}
+
+/** Starts the execution; one that was started before is left as it is. */
+export const start = (name: string, payload: AgentWorkflowPayload): Effect.Effect<void, never, WorkflowEngine> =>
+  Effect.flatMap(named(name), ({ workflow }) => workflow.execute(payload, { discard: true }))
+
+export const interrupt = (name: string, executionId: string): Effect.Effect<void, never, WorkflowEngine> =>
+  Effect.flatMap(named(name), ({ workflow }) => workflow.interrupt(executionId))
+
+/** Of two approvals the first counts: the engine keeps one. */
+export const approve = (name: string, executionId: string, by: string): Effect.Effect<void, never, WorkflowEngine> =>
+  Effect.flatMap(named(name), ({ workflow, deferreds: { approval } }) =>
+    DurableDeferred.succeed(approval, {
+      token: DurableDeferred.tokenFromExecutionId(approval, { workflow, executionId }),
+      value: { by }
+    })
+  )
