@@ -85,9 +85,11 @@ lint-delivery: setup ## Read clouddeploy/, skaffold.yaml and cloudbuild*.yaml st
 	@$(DELIVER) lint
 
 .PHONY: google-schemas
-google-schemas: ## Write Google's shapes of builds and pipelines anew (needs Python 3 with pip)
-	@python3 tools/google-schemas.py src/rehearsal/clouddeploy/google.json
-	@$(MAKE) format
+google-schemas: setup ## Write Google's shapes of builds and pipelines anew (needs pip and unzip)
+	@mkdir -p .tools/google && cd .tools/google && rm -f ./* && \
+	  pip download --quiet --no-deps google-api-python-client==2.202.0 && \
+	  unzip -qj ./*.whl '*documents/clouddeploy.v1.json' '*documents/cloudbuild.v1.json'
+	@node tools/google-schemas.ts .tools/google
 
 .PHONY: hazards
 hazards: setup ## Judge the whole corpus of hazards, print it, and show that no rule of a gate could be missed

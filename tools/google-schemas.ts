@@ -1,9 +1,6 @@
 /**
  * Writes `src/rehearsal/schema/{clouddeploy,cloudbuild}.json` from Google's discovery documents: names, types and enums of what
- * people and clients send, without descriptions.
- *
- *     pip download --no-deps google-api-python-client==2.202.0 -d DIR && unzip -j DIR/*.whl '*documents/clouddeploy.v1.json' '*documents/cloudbuild.v1.json' -d DIR
- *     node tools/google-schemas.ts DIR
+ * people and clients send, without descriptions. `make google-schemas` runs it on the documents of a PyPI package.
  */
 import { readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
@@ -16,6 +13,8 @@ interface Discovered {
   readonly items?: Discovered
   readonly additionalProperties?: Discovered
   readonly properties?: Readonly<Record<string, Discovered>>
+  readonly readOnly?: boolean
+  readonly description?: string
 }
 
 const ROOTS: Readonly<Record<string, ReadonlyArray<string>>> = {
@@ -47,6 +46,7 @@ const shape = (value: Discovered): Discovered => ({
   ...(value.type === undefined ? {} : { type: value.type }),
   ...(value.format === undefined ? {} : { format: value.format }),
   ...(value.enum === undefined ? {} : { enum: value.enum.filter((name) => !name.endsWith("_UNSPECIFIED")) }),
+  ...(value.readOnly === true || value.description?.startsWith("Output only") ? { output: true } : {}),
   ...(value.items === undefined ? {} : { items: shape(value.items) }),
   ...(value.additionalProperties === undefined ? {} : { additionalProperties: shape(value.additionalProperties) }),
   ...(value.properties === undefined

@@ -6,7 +6,7 @@
  */
 import { Schema } from "effect"
 import { nearest } from "../../domain/Nearest.ts"
-import { againstGoogle } from "./GoogleShapes.ts"
+import { mismatches } from "../schema/GoogleSchema.ts"
 import { maybe, type Path, type Problem, parseYaml, type YamlDocument } from "./YamlFile.ts"
 
 const Texts = Schema.Array(Schema.String)
@@ -234,7 +234,9 @@ export const lintBuild = (
   if (document === undefined || documents.length !== 1) {
     return { problems: [{ file, line: 1, path: "", message: `holds ${documents.length} documents; one is expected` }] }
   }
-  const found = [...againstGoogle("cloudbuild.v1", "Build", document)]
+  const found = mismatches("cloudbuild", "Build", document.value, { byHand: true }).map(({ path, message }) =>
+    document.problem(path, message)
+  )
   const decoded = Schema.decodeUnknownEither(Build)(document.value)
   if (decoded._tag === "Left") {
     // Whatever is wrong in its shape has been said in Google's words; what is left is that something is missing.

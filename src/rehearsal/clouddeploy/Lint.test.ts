@@ -3,7 +3,7 @@ import { tmpdir } from "node:os"
 import { join, resolve } from "node:path"
 import { afterAll, describe, expect, it } from "@effect/vitest"
 import { Effect, Schema, SchemaAST } from "effect"
-import { type Shape, shapeOf } from "./GoogleShapes.ts"
+import { type Shape, shapeOf } from "../schema/GoogleSchema.ts"
 import { lint } from "./Lint.ts"
 import { Automation, DeliveryPipeline, DeployPolicy, Target } from "./Resources.ts"
 
@@ -57,7 +57,7 @@ const mistakes: ReadonlyArray<
     "CLOUD_LOGGING_ONLY",
     "CLOUD_LOGING_ONLY",
     "options.logging",
-    'Did you mean "CLOUD_LOGGING_ONLY"?'
+    "Did you mean CLOUD_LOGGING_ONLY?"
   ],
   ["a list that is none", "waitFor: [tools, install]", "waitFor: tools", "steps[2].waitFor", "must be a list"],
   [
@@ -236,7 +236,7 @@ const unwrap = (ast: SchemaAST.AST): SchemaAST.AST =>
 
 const strangers = (ast: SchemaAST.AST, shape: Shape, path: string): ReadonlyArray<string> => {
   const plain = unwrap(ast)
-  if (shape.ref !== undefined) return strangers(plain, shapeOf("clouddeploy.v1", shape.ref), path)
+  if (shape.$ref !== undefined) return strangers(plain, shapeOf("clouddeploy", shape.$ref), path)
   if (SchemaAST.isTupleType(plain)) {
     const [item] = [...plain.elements, ...plain.rest]
     return item === undefined || shape.items === undefined ? [path] : strangers(item.type, shape.items, path)
@@ -260,14 +260,12 @@ describe("the files' schemas", () => {
   ]
   for (const [name, schema] of resources) {
     it(`invent no key that Google's ${name} lacks`, () => {
-      expect(strangers(schema.ast, shapeOf("clouddeploy.v1", name), "")).toEqual([])
+      expect(strangers(schema.ast, shapeOf("clouddeploy", name), "")).toEqual([])
     })
   }
 
   it("would not go unnoticed if they did", () => {
     const invented = Schema.Struct({ serialPipeline: Schema.Struct({ stagez: Schema.String }) })
-    expect(strangers(invented.ast, shapeOf("clouddeploy.v1", "DeliveryPipeline"), "")).toEqual([
-      ".serialPipeline.stagez"
-    ])
+    expect(strangers(invented.ast, shapeOf("clouddeploy", "DeliveryPipeline"), "")).toEqual([".serialPipeline.stagez"])
   })
 })
