@@ -109,6 +109,10 @@ test/bench/dbos/node_modules/.installed: test/bench/dbos/package-lock.json
 bench-sockets: setup ## Measure one gateway with 2,000 idle and 200 busy sockets (IDLE, BUSY, RATE, SECONDS)
 	@node test/bench/sockets.ts
 
+.PHONY: system-doc
+system-doc: setup ## Write docs/system.md: what the system promises, and the tests that show it
+	@node test/promises/write.ts
+
 .PHONY: pin-images
 pin-images: setup ## Write today's digests of the base images into the Dockerfiles (asks their registries)
 	@node tools/pin-images.ts

@@ -1,0 +1,248 @@
+/**
+ * What the system promises, and the tests that show it: `make system-doc` writes `docs/system.md` from here, and
+ * `test/promises.test.ts` holds both to the tests that are there. A promise with an `open` part is not ticked.
+ */
+export interface Promised {
+  readonly id: string
+  readonly says: string
+  /** File and name of a test. */
+  readonly tests: ReadonlyArray<readonly [file: string, name: string]>
+  /** A target of the Makefile that shows it, where a test would take too long. */
+  readonly make?: string
+  /** What is not shown, or does not hold. */
+  readonly open?: string
+}
+
+const failures = "test/system/failures.test.ts"
+const runs = "test/system/runs.test.ts"
+const openAi = "src/agent/model/OpenAiModel.test.ts"
+const injection = "src/agent/tools/Injection.test.ts"
+const tools = "src/agent/tools/Tools.test.ts"
+const store = "src/events/EventStore.test.ts"
+const declaration = "src/agent/Declaration.test.ts"
+const sockets = "src/gateway/Sockets.test.ts"
+const isolation = "src/gateway/Isolation.test.ts"
+const malformed = "src/gateway/Malformed.test.ts"
+const http = "src/gateway/HttpHandlers.test.ts"
+const identity = "src/gateway/Identity.test.ts"
+const admission = "src/gateway/Admission.test.ts"
+const edge = "test/system/edge.test.ts"
+const killed = "takes over within 5 s of a kill, and does not pause for as long when the runner comes back"
+const frozen = "takes over from a frozen runner within 15 s, and what that one does when it wakes up changes nothing"
+const oneTrace =
+  "carries a user's run from the edge over typed calls to a runner and back, in one trace, and nobody else's"
+
+export const promises: ReadonlyArray<Promised> = [
+  {
+    id: "A1",
+    says: "A session is one entity on one runner: ask, cancel, approve, status",
+    tests: [
+      [failures, "starts three runners at once on a fresh database, each with a share of the shards"],
+      [runs, "carries a run from Ask to Completed, calling tools and waiting for an approval"]
+    ],
+    open: "no test has three runners route one session's calls to the same one and serialise them"
+  },
+  {
+    id: "A2",
+    says: "A run is a durable workflow: the same run id is the same execution; approval, bounded retries, cancel",
+    tests: [
+      [failures, "takes a start that is sent again for the same run, and refuses its id for another"],
+      [failures, "cancels a run that waits and one that is at work, each with one last event"],
+      [failures, "tells how a run failed, after a bounded number of attempts"]
+    ],
+    open: "no scheduled follow-up on a durable clock, and no compensation on final failure"
+  },
+  {
+    id: "A3",
+    says: "Models behind one service: OpenAI with fallback and rates, and a local one without a key",
+    tests: [
+      [openAi, "falls back after 5xx, after silence and after a stream that breaks off before any text"],
+      [openAi, "asks the same model again after a short Retry-After"],
+      [openAi, "keeps to the rate, and tells those whose turn does not come in time"],
+      ["src/agent/model/LocalModel.test.ts", "gives the same tokens for the same message, as many as it was told"]
+    ]
+  },
+  {
+    id: "A4",
+    says: "Tools have a policy per tenant, bounds and a timeout; their errors are values",
+    tests: [
+      [tools, "refuses what the policy does not allow, names from the prototype included"],
+      [tools, "stops a tool that takes too long"],
+      [tools, "makes a tool's failure an outcome"],
+      [injection, "tells a model of the tools that its tenant has, and of none of ours for tests"]
+    ]
+  },
+  {
+    id: "A5",
+    says: "Events are recorded once each and in order, whatever is retried or killed",
+    tests: [
+      [store, "writes what is repeated once, and gives ids in order"],
+      [store, "shows ids in the order of their commits, so that a follower misses none and sees none twice"],
+      ["src/agent/steps.test.ts", "writes the answer once when two runners are at work on it at the same time"]
+    ],
+    make: "test-chaos"
+  },
+  {
+    id: "A6",
+    says: "A handler uses only the durable parts that its workflow declares",
+    tests: [
+      [declaration, "does not let a handler use a durable part that is not declared"],
+      [declaration, "refuses two steps of one name"]
+    ],
+    open: "one version of the workflow is in use; a second beside it is not shown here"
+  },
+  {
+    id: "A7",
+    says: "A runner told to stop lets begun steps finish in its grace period; bad configuration is refused at once",
+    tests: [
+      [failures, "lets begun steps finish when it is told to stop, and hands the run over between two steps"],
+      ["test/drain-time.test.ts", "is enough for a runner to let activities finish"],
+      [failures, "refuses to start with a configuration that can't work, and says all that is wrong with it"]
+    ]
+  },
+  {
+    id: "A8",
+    says: "Alive is not ready; a dead or silent runner is noticed by the others",
+    tests: [
+      [runs, "is alive and not ready while a migration is missing that its release needs"],
+      ["src/runtime/RunnerWatch.test.ts", "takes a runner that refuses connections off the ring at once"],
+      ["src/runtime/RunnerWatch.test.ts", "leaves a runner alone that is slow: any answer starts the count again"]
+    ]
+  },
+  {
+    id: "A9",
+    says: "Shard groups `default` and `enterprise`, each with runners of its own",
+    tests: [],
+    open: "one group is deployed"
+  },
+  {
+    id: "A10",
+    says: "Secrets are read anew when they change: a rotation drops no run",
+    tests: [
+      [
+        "test/system/rotation.test.ts",
+        "rotates the database password under load: every run completes, and the old password is refused"
+      ],
+      [openAi, "outlives a rotation of the key in either order, under load"]
+    ]
+  },
+  {
+    id: "A11",
+    says: "Pools fit the instance's connections (rule `ConnectionBudget`)",
+    tests: [["src/gates/manifests/ManifestGate.test.ts", "has a broken fixture for every rule"]]
+  },
+  {
+    id: "A12",
+    says: "Takeover in bounds after a kill, a freeze, a stop; a database that is away loses nothing",
+    tests: [
+      [failures, killed],
+      [failures, frozen],
+      [
+        "test/system/chaos.test.ts",
+        "loses nothing and doubles nothing when runners are killed, frozen, rolled and cut from a database that restarts"
+      ]
+    ],
+    make: "test-chaos",
+    open: "durable sleeps, a node's power cut and the first call of a fresh process have no bound in a test"
+  },
+  {
+    id: "A13",
+    says: "The engine's tables stay bounded; poisoned replies are found and repaired",
+    tests: [],
+    open: "no test named here"
+  },
+  {
+    id: "B1",
+    says: "HTTP operations with problem documents and a served OpenAPI document",
+    tests: [
+      [http, "starts a run once, however often the same run id comes"],
+      [http, "refuses what it does not take with a 4xx that says why"],
+      [malformed, "answers any path, query and body with a 4xx that says why, or carries out what it can"],
+      [http, "serves the OpenAPI document of its routes, problems included, and the AsyncAPI document of its sockets"]
+    ]
+  },
+  {
+    id: "B2",
+    says: "Sockets resume without loss, hold a bounded amount, and close with a reason",
+    tests: [
+      [sockets, "resumes after a cut from the last event id, with nothing lost or doubled"],
+      [sockets, "closes a reader that does not read, with a reason, holding no more than the bound"],
+      [sockets, "closes a client that is not heard, and keeps one that only answers pings"],
+      [sockets, "shows every socket of a session the same, and other sessions and tenants nothing"],
+      [malformed, "answers any text or bytes on a socket with a reason, and keeps the socket until there are too many"],
+      [
+        "test/system/gateway.test.ts",
+        "streams a run of a real runner, resumes it at another gateway after a restart, approves one run and cancels another"
+      ]
+    ],
+    make: "bench-sockets"
+  },
+  {
+    id: "B3",
+    says: "Typed calls between edge and gateway, in one trace",
+    tests: [
+      [edge, oneTrace],
+      [malformed, "answers any body of a typed call, and the next call is carried out"]
+    ]
+  },
+  {
+    id: "B4",
+    says: "Who calls, and for which tenant, comes from verified tokens alone",
+    tests: [
+      [identity, "refuses every token that is not signed, current and meant for exactly this gateway"],
+      [isolation, "refuses every token that is not good at every route and at the socket, whatever headers say"],
+      [malformed, "gives a typed call no more than its two tokens say, whatever headers it has, and logs neither"]
+    ]
+  },
+  {
+    id: "B5",
+    says: "Admission before cost: 429 with Retry-After, and what was let in ends",
+    tests: [
+      [
+        "test/system/admission.test.ts",
+        "at five times what a tenant may have open, what was let in ends and all else is refused with 429, nothing with 5xx"
+      ],
+      [admission, "lets no more starts in than a tenant may have open, however many come at once, and wastes no place"],
+      [admission, "refuses when the runners have their hands full, and when a tenant's tokens are spent until midnight"]
+    ],
+    open: "the time of accepted starts at five times the sustainable rate is not measured"
+  },
+  {
+    id: "B6",
+    says: "A tenant sees its own, at every layer; origins, bodies and headers are bounded",
+    tests: [
+      [store, "hides a tenant's sessions and runs from another"],
+      [http, "answers with 404 for another tenant's run, exactly as for one that does not exist"],
+      [
+        isolation,
+        "gives another tenant nothing at the socket: no event, no cancel, no approval, and the same run id is free"
+      ],
+      [isolation, "lets pages of listed origins call, and no others"],
+      [http, "refuses a body that does not say how long it is, and headers that are too large"]
+    ]
+  },
+  {
+    id: "C1",
+    says: "Plain SQL migrations, forward only; runners need no right to create anything",
+    tests: [[store, "has statements that prepare, and writes that work with their probes, as the runtime role"]],
+    open: "backfills do not run as a durable workflow"
+  },
+  { id: "C2", says: "Events in partitions by day, with retention per tier", tests: [], open: "no test named here" },
+  { id: "C3", says: "A tenant's data is exported or removed, with proof", tests: [], open: "no test named here" },
+  { id: "C4", says: "Use of tokens per tenant, execution and model", tests: [], open: "no test named here" },
+  { id: "C5", says: "A memory store behind a service, with deletion", tests: [], open: "no test named here" },
+  { id: "C6", says: "A restore is drilled: open runs go on in the copy", tests: [], open: "no test named here" },
+  {
+    id: "F1",
+    says: "JSON logs and traces that show a run's chain; a broken collector costs nothing",
+    tests: [
+      [edge, oneTrace],
+      ["test/system/observed.test.ts", "shows one run as one trace from the gateway to the model, and counts it"],
+      [
+        "src/runtime/Telemetry.test.ts",
+        "lets work go on at its pace, holds a bounded number of requests and warns once when the collector hangs"
+      ],
+      ["src/runtime/Logging.test.ts", "says severity, message, time and who it is about"]
+    ]
+  }
+]
