@@ -5,7 +5,10 @@ import type { AdmissionLimits } from "./Admission.ts"
 import type { GatewayOptions } from "./Gateway.ts"
 
 export interface GatewaySettings
-  extends Pick<RunnerSettings, "name" | "shardsPerGroup" | "shardGroups" | "poolMax" | "logLevel" | "database"> {
+  extends Pick<
+    RunnerSettings,
+    "name" | "shardsPerGroup" | "shardGroups" | "messageStorage" | "poolMax" | "logLevel" | "database"
+  > {
   readonly serve: GatewayOptions
 }
 

@@ -24,6 +24,7 @@ import type { WorkflowEngine } from "@effect/workflow/WorkflowEngine"
 import { Layer } from "effect"
 import { clientConfig, runnerConfig } from "./ClusterSettings.ts"
 import * as ClusterStorage from "./ClusterStorage.ts"
+import type { Pool } from "./Database.ts"
 import * as Engine from "./Engine.ts"
 import * as Inbox from "./Inbox.ts"
 import * as RunnerWatch from "./RunnerWatch.ts"
@@ -43,23 +44,25 @@ const serialization = RpcSerialization.layerMsgPack
 const protocol = NodeClusterSocket.layerClientProtocol.pipe(Layer.provide(serialization))
 
 /** Listens, joins the ring and takes shards. The entities and workflows that it serves are registered on top. */
-export const runner = (settings: RunnerSettings): Layer.Layer<Cluster, SocketServerError | SqlError, SqlClient> =>
+export const runner = (
+  settings: RunnerSettings
+): Layer.Layer<Cluster, SocketServerError | SqlError, SqlClient | Pool> =>
   Engine.layer.pipe(
     Layer.provideMerge(Layer.merge(RunnerWatch.layer, Inbox.layer)),
     Layer.provideMerge(SocketRunner.layer),
     Layer.provide(RunnerWatch.health.pipe(Layer.provide(Runners.layerRpc))),
     Layer.provide([NodeClusterSocket.layerSocketServer, protocol, serialization]),
-    Layer.provideMerge(ClusterStorage.layer),
+    Layer.provideMerge(ClusterStorage.layer(settings.messageStorage)),
     Layer.provideMerge(ShardingConfig.layer(runnerConfig(settings)))
   )
 
 /** Sends to entities and workflows without carrying any. */
 export const client = (
-  settings: Pick<RunnerSettings, "shardsPerGroup" | "shardGroups">
-): Layer.Layer<Cluster, SqlError, SqlClient> =>
+  settings: Pick<RunnerSettings, "shardsPerGroup" | "shardGroups" | "messageStorage">
+): Layer.Layer<Cluster, SqlError, SqlClient | Pool> =>
   ClusterWorkflowEngine.layer.pipe(
     Layer.provideMerge(SocketRunner.layerClientOnly),
     Layer.provide(protocol),
-    Layer.provideMerge(ClusterStorage.layer),
+    Layer.provideMerge(ClusterStorage.layer(settings.messageStorage)),
     Layer.provideMerge(ShardingConfig.layer(clientConfig(settings)))
   )

@@ -17,7 +17,9 @@ import type { SqlClient } from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
 import * as SqlStatement from "@effect/sql/Statement"
 import { Duration, Effect, Fiber, Layer, Option } from "effect"
+import type { Pool } from "./Database.ts"
 import * as PatientStorage from "./PatientStorage.ts"
+import * as GroupStorage from "./storage/GroupStorage.ts"
 
 /**
  * Makes or brings forward the tables, by the library's own migrators, in the first schema of the connection's search path.
@@ -91,12 +93,18 @@ const runnerStorage = Effect.gen(function* () {
   return yield* withPatience(storage)
 })
 
+/** `stock` is the library's own message storage, `group` the one with group commit on the same tables. */
+export type MessageStorageKind = "stock" | "group"
+
 /** Fails as a defect when the tables are missing or older than this release's library: the migration step did not run. */
-export const layer: Layer.Layer<
+export const layer = (
+  kind: MessageStorageKind
+): Layer.Layer<
   MessageStorage.MessageStorage | RunnerStorage.RunnerStorage,
   SqlError,
-  SqlClient | ShardingConfig.ShardingConfig
-> = Layer.mergeAll(
-  PatientStorage.layer.pipe(Layer.provide(SqlMessageStorage.layer)),
-  Layer.scoped(RunnerStorageTag, runnerStorage)
-)
+  SqlClient | ShardingConfig.ShardingConfig | Pool
+> =>
+  Layer.mergeAll(
+    PatientStorage.layer.pipe(Layer.provide(kind === "group" ? GroupStorage.layer : SqlMessageStorage.layer)),
+    Layer.scoped(RunnerStorageTag, runnerStorage)
+  )

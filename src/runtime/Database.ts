@@ -3,7 +3,7 @@
 import type { SqlClient } from "@effect/sql/SqlClient"
 import { SqlError } from "@effect/sql/SqlError"
 import { PgClient } from "@effect/sql-pg"
-import { Duration, Effect, type Layer, Schedule } from "effect"
+import { Context, Duration, Effect, Layer, Schedule } from "effect"
 import type pg from "pg"
 import { RotatingPool } from "./Secrets.ts"
 import type { DatabaseSettings } from "./Settings.ts"
@@ -72,21 +72,30 @@ const connect = (pool: pg.Pool, settings: DatabaseSettings) =>
     })
   )
 
+/** The pool itself, for whoever needs more of `pg` than the SQL client offers: prepared statements by name. */
+export class Pool extends Context.Tag("runtime/Pool")<Pool, pg.Pool>() {}
+
+const pool = (settings: DatabaseSettings, options: Options) =>
+  Effect.gen(function* () {
+    const pool = yield* Effect.acquireRelease(
+      Effect.sync(() => new RotatingPool(poolConfig(settings, options), settings.password)),
+      (pool) => Effect.promise(() => pool.end()).pipe(Effect.interruptible, Effect.timeoutOption("2 seconds"))
+    )
+    // An idle connection that breaks is replaced at its next use; without a listener it would end the process.
+    pool.on("error", () => {})
+    yield* connect(pool, settings)
+    return pool
+  })
+
 /** Fails when the database can't be reached at start. Later it reconnects by itself. */
 export const layer = (
   settings: DatabaseSettings,
   options: Options
-): Layer.Layer<PgClient.PgClient | SqlClient, SqlError> =>
-  PgClient.layerFromPool({
-    applicationName: options.applicationName,
-    acquire: Effect.gen(function* () {
-      const pool = yield* Effect.acquireRelease(
-        Effect.sync(() => new RotatingPool(poolConfig(settings, options), settings.password)),
-        (pool) => Effect.promise(() => pool.end()).pipe(Effect.interruptible, Effect.timeoutOption("2 seconds"))
+): Layer.Layer<PgClient.PgClient | SqlClient | Pool, SqlError> =>
+  Layer.unwrapScoped(
+    Effect.map(pool(settings, options), (opened) =>
+      PgClient.layerFromPool({ applicationName: options.applicationName, acquire: Effect.succeed(opened) }).pipe(
+        Layer.merge(Layer.succeed(Pool, opened))
       )
-      // An idle connection that breaks is replaced at its next use; without a listener it would end the process.
-      pool.on("error", () => {})
-      yield* connect(pool, settings)
-      return pool
-    })
-  })
+    )
+  )

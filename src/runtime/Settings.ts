@@ -40,6 +40,8 @@ export interface RunnerSettings {
   readonly shardsPerGroup: number
   readonly shardGroups: ReadonlyArray<string>
   readonly poolMax: number
+  /** How the cluster's messages are stored: the same tables, so processes of one ring may differ in it. */
+  readonly messageStorage: "stock" | "group"
   readonly logLevel: LogLevelName
   readonly database: DatabaseSettings
   readonly models: ModelSettings
@@ -143,6 +145,7 @@ export const readSharding = (reader: Reader) => ({
 /** Everything that a runner and a gateway both need to be part of the cluster. */
 export const readCluster = (reader: Reader) => ({
   ...readSharding(reader),
+  messageStorage: reader.choice("MESSAGE_STORAGE", ["stock", "group"], "stock"),
   poolMax: reader.integer("DATABASE_POOL_MAX", [4, 100], 10),
   logLevel: reader.choice("LOG_LEVEL", logLevels, "Info"),
   database: reader.database()

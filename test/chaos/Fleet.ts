@@ -13,6 +13,7 @@ import * as EmbeddedPostgres from "../../src/rehearsal/postgres/EmbeddedPostgres
 import * as ClusterClient from "../../src/runtime/ClusterClient.ts"
 import * as Database from "../../src/runtime/Database.ts"
 import { databaseFromUrl } from "../../src/runtime/Settings.ts"
+import { messageStorage } from "../support/cluster.ts"
 import type { TestImage } from "../support/image.ts"
 import { makeRoles, migrate, urlAs } from "../support/migrate.ts"
 import { databaseSecret, startPod, type TestPod } from "../support/pods.ts"
@@ -94,7 +95,11 @@ export const fleet = (options: {
               program: "runner",
               name: `effect-agent-runtime-${index}`,
               address: slot.address,
-              env: { DATABASE_SECRET_DIR: secret, LOG_LEVEL: process.env["CHAOS_LOG_LEVEL"] ?? "Info" }
+              env: {
+                DATABASE_SECRET_DIR: secret,
+                MESSAGE_STORAGE: messageStorage,
+                LOG_LEVEL: process.env["CHAOS_LOG_LEVEL"] ?? "Info"
+              }
             }).pipe(Scope.extend(scope))
             slot.pod = pod
             yield* pod.exit.pipe(
@@ -166,7 +171,7 @@ export const fleet = (options: {
     ).pipe(Effect.map((late) => late.flat()))
 
     const client = Layer.mergeAll(
-      ClusterClient.layer({ shardsPerGroup: 300, shardGroups: ["default"] }),
+      ClusterClient.layer({ shardsPerGroup: 300, shardGroups: ["default"], messageStorage }),
       EventStore.Default,
       Feed.Default
     ).pipe(

@@ -14,6 +14,9 @@ import { type MigratedDatabase, migratedDatabase } from "./migrated-database.ts"
 import { databaseSecret, startPod, type TestPod } from "./pods.ts"
 import { until } from "./wait.ts"
 
+/** Under which storage the tests run: `MESSAGE_STORAGE=group vitest run …` plays them on the other one. */
+export const messageStorage = process.env["MESSAGE_STORAGE"] === "group" ? "group" : "stock"
+
 export interface TestCluster {
   readonly database: MigratedDatabase
   readonly subnet: Subnet
@@ -30,7 +33,7 @@ export const testCluster: Effect.Effect<TestCluster, never, Scope.Scope> = Effec
   const subnet = yield* Effect.orDie(claimSubnet)
   const secret = yield* databaseSecret(database.urlOf("runtime"))
   const client = Layer.mergeAll(
-    ClusterClient.layer({ shardsPerGroup: 300, shardGroups: ["default"] }),
+    ClusterClient.layer({ shardsPerGroup: 300, shardGroups: ["default"], messageStorage }),
     EventStore.Default
   ).pipe(
     Layer.provideMerge(
@@ -49,7 +52,7 @@ export const testCluster: Effect.Effect<TestCluster, never, Scope.Scope> = Effec
         program: "runner",
         name: `effect-agent-runtime-${ordinal}`,
         address: subnet.address(10 + ordinal),
-        env: { DATABASE_SECRET_DIR: secret, ...options.env }
+        env: { DATABASE_SECRET_DIR: secret, MESSAGE_STORAGE: messageStorage, ...options.env }
       })
   }
 })

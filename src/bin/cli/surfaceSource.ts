@@ -13,6 +13,7 @@ import "../../events/statements.ts"
 import "../../gateway/statements.ts"
 import "../../gates/Releases.ts"
 import "../../runtime/statements.ts"
+import "../../runtime/storage/statements.ts"
 
 /** The values that hold where nobody sets others: the environment of whoever runs this must not change the file. */
 const { shardsPerGroup, shardGroups } = readSharding(new Reader({}))
