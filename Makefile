@@ -54,6 +54,14 @@ test-chaos: setup ## Play 200 random schedules of faults on real runners and jud
 test-chaos-checker: setup ## Play the schedules on builds that break promises: each must be caught
 	@node test/chaos/sabotage.ts
 
+.PHONY: test-gcloud
+test-gcloud: setup ## Drive the rehearsal's server with the real gcloud: apply, release, approve, advance, a failed verify, rollback
+	@GCLOUD=1 vitest run --project parts test/rehearsal/gcloud.test.ts --silent=false
+
+.PHONY: test-restarts
+test-restarts: setup ## Kill the rehearsal's server 100 times in the middle of rollouts (SEED=n kills at the same moments again)
+	@RESTARTS=100 vitest run --project parts test/rehearsal/restarts.test.ts
+
 # --- parts ------------------------------------------------------------------------------------------------------------
 
 .PHONY: typecheck

@@ -20,7 +20,12 @@ export default defineConfig({
         test: {
           ...shared,
           name: "parts",
-          include: ["src/**/*.test.ts", "infra/**/*.test.ts", "test/*.test.ts", "test/{hazards,support}/**/*.test.ts"],
+          include: [
+            "src/**/*.test.ts",
+            "infra/**/*.test.ts",
+            "test/*.test.ts",
+            "test/{hazards,rehearsal,support}/**/*.test.ts"
+          ],
           sequence: { groupOrder: 1 }
         }
       },

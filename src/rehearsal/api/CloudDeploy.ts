@@ -191,7 +191,8 @@ export const make = (parts: { readonly objects: Objects; readonly sources: Sourc
         )
         const size = Number(request.query["pageSize"] ?? DEFAULT_PAGE) || DEFAULT_PAGE
         const token = request.query["pageToken"]
-        const from = token === undefined || token === "" ? 0 : Number(Buffer.from(token, "base64url").toString())
+        const given = Buffer.from(token ?? "", "base64url").toString()
+        const from = token === undefined || token === "" ? 0 : /^\d{1,9}$/.test(given) ? Number(given) : Number.NaN
         if (!Number.isInteger(size) || size < 0 || !Number.isInteger(from) || from < 0) {
           return yield* fail(
             "INVALID_ARGUMENT",
