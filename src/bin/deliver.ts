@@ -5,6 +5,7 @@ import { ExitCode } from "../domain/ExitCode.ts"
 import { release } from "../runtime/ImageRoot.ts"
 import * as Logging from "../runtime/Logging.ts"
 import { drillVerb } from "./cli/drill.ts"
+import { enginePoisonedVerb, enginePruneVerb, engineRepairVerb } from "./cli/engine.ts"
 import { evidenceVerb } from "./cli/evidence.ts"
 import { gateManifestsVerb } from "./cli/gate-manifests.ts"
 import { gateMigrationsVerb } from "./cli/gate-migrations.ts"
@@ -37,6 +38,9 @@ const verbs: ReadonlyArray<Verb> = [
   usageVerb,
   pricesVerb,
   pricesSetVerb,
+  enginePoisonedVerb,
+  engineRepairVerb,
+  enginePruneVerb,
   drillVerb
 ]
 

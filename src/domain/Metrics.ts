@@ -59,3 +59,13 @@ export const droppedSpanBatches = Metric.counter("agents_span_batches_dropped_to
   description: "Batches of spans that the trace collector did not take.",
   incremental: true
 })
+
+export const engineRowsRemoved = Metric.counter("agents_engine_rows_removed_total", {
+  description: "Messages of finished executions that were removed from the engine's tables.",
+  incremental: true
+})
+
+/** Of the whole database; on the one runner that looks, 0 on the others. */
+export const poisonedMessages = Metric.gauge("agents_poisoned_messages", {
+  description: "Messages of open executions that the engine answered for good with a failure of its own."
+})

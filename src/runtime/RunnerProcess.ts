@@ -10,6 +10,7 @@ import { CurrentProcess } from "../domain/CurrentProcess.ts"
 import { eventLog } from "../events/EventStore.ts"
 import * as Cluster from "./Cluster.ts"
 import * as Database from "./Database.ts"
+import * as EngineLife from "./EngineLife.ts"
 import * as HandoverLive from "./HandoverLive.ts"
 import * as Health from "./Health.ts"
 import type { WouldStrand } from "./Joining.ts"
@@ -26,7 +27,13 @@ import * as Telemetry from "./Telemetry.ts"
 
 /** What the agent is made of here: the model, the tools and the event log can be swapped one by one. */
 const agent = (models: ModelSettings) =>
-  Layer.mergeAll(AgentLive.layer, AgentWorkflowLive.layer, AgentWorkflowV2Live.layer, RestartAccepted.layer).pipe(
+  Layer.mergeAll(
+    AgentLive.layer,
+    AgentWorkflowLive.layer,
+    AgentWorkflowV2Live.layer,
+    RestartAccepted.layer,
+    EngineLife.layer
+  ).pipe(
     Layer.provide([ObservedLog.layer(eventLog), Models.layer(models), Tools.layer, HandoverLive.layer]),
     Layer.provide(Models.policies(models))
   )
