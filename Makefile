@@ -120,6 +120,9 @@ bench-sockets: setup ## Measure one gateway with 2,000 idle and 200 busy sockets
 .PHONY: system-doc
 system-doc: setup ## Write docs/system.md: what the system promises, and the tests that show it
 	@node test/promises/write.ts
+.PHONY: bench-gates
+bench-gates: setup ## Measure the workflow gate's layers with 100,000 open executions (OPEN, FINISHED, RELEASES)
+	@node test/bench/gates.ts
 
 .PHONY: pin-images
 pin-images: setup ## Write today's digests of the base images into the Dockerfiles (asks their registries)

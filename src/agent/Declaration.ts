@@ -46,6 +46,7 @@ type Clocks = Readonly<Record<string, ClockDeclaration>>
 /** What the surface reads of a declaration. */
 export interface AnyDeclaration {
   readonly workflow: Workflow.Any
+  readonly idempotencyKey: (payload: never) => string
   readonly activities: Activities
   readonly deferreds: Deferreds
   readonly clocks: Clocks

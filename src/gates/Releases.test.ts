@@ -136,4 +136,26 @@ describe("release records", () => {
       })
     )
   )
+
+  it.scopedLive("keep evidence that quotes what Postgres' JSON can't hold", () =>
+    inDatabase((database) =>
+      Effect.gen(function* () {
+        const finding = { rule: "r", severity: "hazard", what: "w", where: "e", why: "y", fix: "f" } as const
+        const evidence = yield* Evidence.make({
+          gate: "workflows",
+          release: "a",
+          summary: () => "Refused.",
+          checks: [],
+          findings: [{ ...finding, detail: "field a\0b\ud800" }],
+          startedAt: new Date(0),
+          env: {}
+        })
+        yield* Releases.keepEvidence(evidence)
+        const [row] = yield* database.query<{ detail: string }>(
+          "select evidence #>> '{findings,0,detail}' as detail from agents.evidence"
+        )
+        expect(row?.detail).toBe("field a\ufffdb\ufffd")
+      })
+    )
+  )
 })

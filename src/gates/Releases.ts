@@ -134,6 +134,10 @@ export const list: Sql<ReadonlyArray<ReleaseRecord>> = listAll.run()
 /** Releases of runners that are alive, recorded or not. */
 export const alive: Sql<ReadonlyArray<LiveRelease>> = liveRunners.run()
 
+/** Postgres' JSON holds neither NUL nor half of a surrogate pair, and a finding may quote names out of a damaged row. */
+const storable = (_key: string, value: unknown): unknown =>
+  typeof value === "string" ? value.toWellFormed().replaceAll("\0", "\ufffd") : value
+
 /** Keeps a gate's evidence. */
 export const keepEvidence = (evidence: Evidence.Evidence): Sql<void> =>
   appendEvidence
@@ -144,7 +148,7 @@ export const keepEvidence = (evidence: Evidence.Evidence): Sql<void> =>
       evidence.target ?? null,
       evidence.rollout ?? null,
       evidence.phase ?? null,
-      JSON.stringify(Evidence.toJson(evidence))
+      JSON.stringify(Evidence.toJson(evidence), storable)
     )
     .pipe(Effect.asVoid)
 

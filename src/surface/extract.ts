@@ -1,4 +1,5 @@
 /** Makes the surface from what the code declares. Pure apart from hashing: no database, no clock, no environment. */
+import { createHash } from "node:crypto"
 import { ClusterSchema } from "@effect/cluster"
 import type { Rpc } from "@effect/rpc"
 import { Arbitrary, Context, Effect, Either, FastCheck, Schema } from "effect"
@@ -74,6 +75,44 @@ export const identify = (
     // A key is the repo's own code: when it throws on a payload that decodes, that is the answer, and not our crash.
     Effect.catchAllDefect((defect) => Effect.fail(defect instanceof Error ? defect.message : String(defect)))
   )
+
+/** Whether the library's digest is the one computed here, asked once of each declaration. */
+const sameDigest = new WeakMap<AnyDeclaration, boolean>()
+
+const executionIdOf = (declaration: AnyDeclaration, payload: unknown): string =>
+  createHash("sha256")
+    .update(`${declaration.workflow.name}-${declaration.idempotencyKey(payload as never)}`)
+    .digest("hex")
+    .slice(0, 32)
+
+/**
+ * Whether a stored payload still makes this id, in this shard's group: `identify` without its wait for another
+ * thread. False when it can't be told at once; `identify` then tells.
+ */
+export const sameIdentity = (
+  declaration: AnyDeclaration,
+  encoded: unknown,
+  executionId: string,
+  shardId: string
+): Effect.Effect<boolean> =>
+  Effect.suspend(() => {
+    const { workflow } = declaration
+    try {
+      const schema = workflow.payloadSchema as unknown as Schema.Schema<unknown, unknown>
+      const payload = Schema.decodeUnknownSync(schema)(encoded)
+      const here = executionIdOf(declaration, payload)
+      const group = Context.get(workflow.annotations, ClusterSchema.ShardGroup)(executionId as never)
+      const same = here === executionId && group === shardId.slice(0, shardId.lastIndexOf(":"))
+      const known = sameDigest.get(declaration)
+      if (!same || known !== undefined) return Effect.succeed(same && known === true)
+      return Effect.map(workflow.executionId(payload), (library) => {
+        sameDigest.set(declaration, library === here)
+        return library === here
+      })
+    } catch {
+      return Effect.succeed(false)
+    }
+  })
 
 const workflowSurface = (declaration: AnyDeclaration): Effect.Effect<WorkflowSurface> =>
   Effect.gen(function* () {

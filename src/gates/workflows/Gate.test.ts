@@ -340,6 +340,56 @@ describe("the workflow gate, on executions that the engine left open", () => {
     })
   )
 
+  it.scopedLive("leaves values that are too long to a person, and does not load them", () =>
+    Effect.gen(function* () {
+      const { database, ids } = yield* started
+      // 100 MB, made in the database.
+      yield* database.query(
+        `update cluster.cluster_messages set payload = '{"tenant":"acme","wait":"both","id":"' || repeat('x', 100000000) || '"}'
+         where entity_id = $1 and entity_type = 'Workflow/Order' and tag = 'run'`,
+        [ids[0]]
+      )
+      const { findings, checks } = yield* ask(database, { declarations: [order], handlers: carriedOut })
+      expect(findings).toMatchObject([
+        {
+          rule: "workflow-payload",
+          severity: "undecided",
+          detail: "it is 100000039 bytes long; a gate reads no value above 262144"
+        }
+      ])
+      expect(checks[0]?.result).toContain("3 (0 running, 3 suspended, 0 dead)")
+    })
+  )
+
+  it.scopedLive("judges payloads with NUL and half characters as any other", () =>
+    Effect.gen(function* () {
+      const { database, ids } = yield* started
+      yield* database.query(
+        `update cluster.cluster_messages set payload = '{"tenant":7,"wait":"\\u0000\\ud800","id":"a"}'
+         where entity_id = $1 and entity_type = 'Workflow/Order' and tag = 'run'`,
+        [ids[0]]
+      )
+      const { findings } = yield* ask(database)
+      expect(told(findings)).toEqual(["hazard workflow-payload Order"])
+    })
+  )
+
+  it.scopedLive("does not judge a database in another encoding than a runner's", () =>
+    Effect.gen(function* () {
+      const database = yield* testDatabase
+      const other = `${database.name}_ascii`
+      yield* Effect.acquireRelease(
+        database.query(`create database ${other} template template0 encoding 'SQL_ASCII' locale 'C'`),
+        () => database.query(`drop database ${other} with (force)`)
+      )
+      const url = new URL(database.url)
+      url.pathname = other
+      const failure = yield* Effect.flip(ask({ ...database, url: url.toString() }))
+      expect(failure).toMatchObject({ _tag: "OpenWorkUnreadable", precondition: true })
+      expect(failure.message).toContain("encoded in SQL_ASCII")
+    })
+  )
+
   it.scopedLive("judges calls of entities that wait", () =>
     Effect.gen(function* () {
       const { database, ids } = yield* started

@@ -184,7 +184,7 @@ export const judge = (input: Input): Effect.Effect<Result, OpenWorkUnreadable, O
     const replay = input.replayer === undefined ? undefined : yield* Judge.make(input.replayer, replayRules)
 
     if (exists) {
-      yield* Stream.runForEach(work.executions, (execution) =>
+      const judgeOne = (execution: Execution) =>
         Effect.gen(function* () {
           const { workflow, executionId, state } = execution
           seen.byState.set(state, (seen.byState.get(state) ?? 0) + 1)
@@ -208,7 +208,7 @@ export const judge = (input: Input): Effect.Effect<Result, OpenWorkUnreadable, O
           if (replay === undefined || declaration === undefined || !sound) return
           for (const problem of yield* replay.judge(execution, declaration)) rows.add(problem, executionId)
         })
-      )
+      yield* Stream.runForEachChunk(work.executions, (chunk) => Effect.forEach(chunk, judgeOne, { discard: true }))
       yield* Stream.runForEach(work.calls, (call) =>
         Effect.gen(function* () {
           seen.calls++

@@ -10,7 +10,9 @@ import { Database, type DatabaseUnavailable, type StatementFailed } from "../Dat
 import { type Execution, type OpenCall, OpenWork, OpenWorkUnreadable, type Stored, stored } from "./OpenWork.ts"
 
 const STATEMENT_TIMEOUT = "60s"
-const BATCH = 1_000
+/** Together they bound the memory: so many rows are held at a time, of four values each. */
+const BATCH = 250
+const VALUE_BYTES = 256 * 1024
 
 /** A row of an execution, with one of its parts. Parts of an execution follow each other. */
 interface PartRow {
@@ -27,6 +29,11 @@ interface PartRow {
 
 // Finished executions are left out by the text of their reply: the library writes its keys in this order, and should that
 // change, they are read and recognised below, only slower.
+/** A value, or what stands for one that is too long to be loaded. No JSON text begins like it. */
+const TOO_LONG = "too long: "
+const bounded = (value: string) =>
+  `case when octet_length(${value}) > ${VALUE_BYTES} then '${TOO_LONG}' || octet_length(${value}) else ${value} end`
+
 const executions = `
   with open as (
     select m.id, m.entity_type, substr(m.entity_type, 10) as workflow, m.entity_id, m.shard_id, m.payload,
@@ -37,9 +44,9 @@ const executions = `
       and m.entity_type <> 'Workflow/-/DurableClock'
       and (r.id is null or r.payload not like '{"\\_tag":"Success","value":{"\\_tag":"Complete"%')
   )
-  select o.id, o.workflow, o.entity_id as execution_id, o.shard_id, o.payload, o.reply,
+  select o.id, o.workflow, o.entity_id as execution_id, o.shard_id, ${bounded("o.payload")} as payload, ${bounded("o.reply")} as reply,
     case when p.entity_type = 'Workflow/-/DurableClock' then 'clock' else p.tag end as part_tag,
-    p.payload as part_payload, pr.payload as part_reply
+    ${bounded("p.payload")} as part_payload, ${bounded("pr.payload")} as part_reply
   from open o
   left join cluster.cluster_messages p on p.entity_id = o.entity_id and p.kind = 0 and (
     (p.entity_type = o.entity_type and p.tag in ('activity', 'deferred'))
@@ -56,7 +63,7 @@ interface CallRow {
 }
 
 const calls = `
-  select entity_type, entity_id, tag, shard_id, payload from cluster.cluster_messages
+  select entity_type, entity_id, tag, shard_id, ${bounded("payload")} as payload from cluster.cluster_messages
   where kind = 0 and not processed and entity_type not like 'Workflow/%' order by id`
 
 const unreadable = (cause: StatementFailed | DatabaseUnavailable): OpenWorkUnreadable => {
@@ -77,7 +84,13 @@ const unreadable = (cause: StatementFailed | DatabaseUnavailable): OpenWorkUnrea
   })
 }
 
-const readOr = (text: string | null): Stored => stored(text ?? "")
+const readOr = (text: string | null): Stored =>
+  text?.startsWith(TOO_LONG) === true
+    ? {
+        _tag: "damaged",
+        why: `it is ${text.slice(TOO_LONG.length)} bytes long; a gate reads no value above ${VALUE_BYTES}`
+      }
+    : stored(text ?? "")
 
 const field = (value: unknown, ...path: ReadonlyArray<string>): unknown =>
   path.reduce<unknown>(
@@ -98,7 +111,7 @@ const deathOf = (exit: unknown): string => {
 /** Puts the rows of one execution together; none when it has a final result after all. */
 export const assemble = (rows: ReadonlyArray<PartRow>): Option.Option<Execution> => {
   const first = rows[0]!
-  const reply = first.reply === null ? undefined : stored(first.reply)
+  const reply = first.reply === null ? undefined : readOr(first.reply)
   const exit = reply?._tag === "value" ? reply.value : undefined
   if (field(exit, "_tag") === "Success" && field(exit, "value", "_tag") === "Complete") return Option.none()
 
@@ -130,7 +143,7 @@ export const assemble = (rows: ReadonlyArray<PartRow>): Option.Option<Execution>
         execution.activities.push({
           name,
           attempt: typeof attempt === "number" ? attempt : 1,
-          reply: row.part_reply === null ? undefined : stored(row.part_reply)
+          reply: row.part_reply === null ? undefined : readOr(row.part_reply)
         })
         break
       }
@@ -145,6 +158,28 @@ export const assemble = (rows: ReadonlyArray<PartRow>): Option.Option<Execution>
   return Option.some(execution)
 }
 
+/** Puts rows of one execution together, also across batches. By hand: the stream's own grouping is slow. */
+class Groups {
+  private last: Array<PartRow> = []
+
+  /** Those that are whole. */
+  add(rows: Iterable<PartRow>): Array<Array<PartRow>> {
+    const whole: Array<Array<PartRow>> = []
+    for (const row of rows) {
+      if (this.last[0] !== undefined && this.last[0].id !== row.id) {
+        whole.push(this.last)
+        this.last = []
+      }
+      this.last.push(row)
+    }
+    return whole
+  }
+
+  end(): Array<Array<PartRow>> {
+    return this.last.length === 0 ? [] : [this.last]
+  }
+}
+
 export const layer: Layer.Layer<OpenWork, OpenWorkUnreadable, Database> = Layer.scoped(
   OpenWork,
   Effect.gen(function* () {
@@ -157,8 +192,8 @@ export const layer: Layer.Layer<OpenWork, OpenWorkUnreadable, Database> = Layer.
         `begin isolation level repeatable read read only; set local statement_timeout = '${STATEMENT_TIMEOUT}'; set local lock_timeout = '2s'; set local idle_in_transaction_session_timeout = '10min'`
       )
       .pipe(Effect.mapError(unreadable))
-    const [place] = yield* query<{ replica: boolean; there: boolean }>(
-      "select pg_is_in_recovery() as replica, to_regclass('cluster.cluster_messages') is not null and to_regclass('cluster.cluster_replies') is not null as there"
+    const [place] = yield* query<{ replica: boolean; there: boolean; encoding: string }>(
+      "select current_setting('server_encoding') as encoding, pg_is_in_recovery() as replica, to_regclass('cluster.cluster_messages') is not null and to_regclass('cluster.cluster_replies') is not null as there"
     )
     if (place?.replica === true) {
       return yield* new OpenWorkUnreadable({
@@ -168,6 +203,12 @@ export const layer: Layer.Layer<OpenWork, OpenWorkUnreadable, Database> = Layer.
       })
     }
 
+    if (place?.encoding !== "UTF8") {
+      return yield* new OpenWorkUnreadable({
+        precondition: true,
+        message: `This database is encoded in ${place?.encoding}, and JSON is UTF8: what the gate read could be something else than what a runner reads. Make the database anew with encoding UTF8.`
+      })
+    }
     let cursors = 0
     const rows = <Row extends object>(text: string): Stream.Stream<Row, OpenWorkUnreadable> =>
       Stream.unwrap(
@@ -186,10 +227,15 @@ export const layer: Layer.Layer<OpenWork, OpenWorkUnreadable, Database> = Layer.
 
     return {
       exists: Effect.succeed(place?.there === true),
-      executions: rows<PartRow>(executions).pipe(
-        Stream.groupAdjacentBy((row) => row.id),
-        Stream.filterMap(([, parts]) => assemble([...parts]))
-      ),
+      executions: Stream.suspend(() => {
+        const groups = new Groups()
+        return rows<PartRow>(executions).pipe(
+          Stream.mapChunks((chunk) => Chunk.filterMap(Chunk.unsafeFromArray(groups.add(chunk)), assemble)),
+          Stream.concat(
+            Stream.suspend(() => Stream.fromChunk(Chunk.filterMap(Chunk.unsafeFromArray(groups.end()), assemble)))
+          )
+        )
+      }),
       calls: rows<CallRow>(calls).pipe(
         Stream.map(
           (row): OpenCall => ({

@@ -60,8 +60,22 @@ const explain = (error: ParseResult.ParseError): string =>
 
 const expectation = (message: string): string => (message.split(", actual ")[0] ?? message).split("\n")[0]!
 
+const readable = Effect.succeed(Either.right<void>(undefined))
+
+/** False: it does not decode, or not without waiting. One more look tells which, and why. */
+const decodesAtOnce = (schema: Schema.Schema.All, value: unknown): boolean => {
+  try {
+    return Either.isRight(Schema.decodeUnknownEither(schema as unknown as Schema.Schema<unknown, unknown>)(value))
+  } catch {
+    return false
+  }
+}
+
 /** Decodes as the release itself would; the left is the reason, without the value. */
 export const decodes = (schema: Schema.Schema.All, value: unknown): Effect.Effect<Either.Either<void, string>> =>
+  decodesAtOnce(schema, value) ? readable : decodesSlowly(schema, value)
+
+const decodesSlowly = (schema: Schema.Schema.All, value: unknown): Effect.Effect<Either.Either<void, string>> =>
   Schema.decodeUnknown(schema as Schema.Schema.AnyNoContext, { errors: "all" })(value).pipe(
     Effect.match({ onFailure: (error) => Either.left(explain(error)), onSuccess: () => Either.right(undefined) }),
     // A transformation that throws refuses the value as surely as one that says so.
@@ -70,8 +84,18 @@ export const decodes = (schema: Schema.Schema.All, value: unknown): Effect.Effec
 
 const exits = new WeakMap<object, WeakMap<object, Schema.Schema.All>>()
 
+/** A recorded exit. Nearly all are successes, and their value is all there is to decode. */
+export const decodesExit = (
+  success: Schema.Schema.Any,
+  error: Schema.Schema.All,
+  exit: unknown
+): Effect.Effect<Either.Either<void, string>> => {
+  const { _tag, value } = (typeof exit === "object" && exit !== null ? exit : {}) as Readonly<Record<string, unknown>>
+  return _tag === "Success" && decodesAtOnce(success, value) ? readable : decodes(exitOf(success, error), exit)
+}
+
 /** The schema of a recorded exit. Kept: one is made per activity and not per row. */
-export const exitOf = (success: Schema.Schema.Any, error: Schema.Schema.All): Schema.Schema.All => {
+const exitOf = (success: Schema.Schema.Any, error: Schema.Schema.All): Schema.Schema.All => {
   const bySuccess = exits.get(success) ?? new WeakMap<object, Schema.Schema.All>()
   exits.set(success, bySuccess)
   const known = bySuccess.get(error)

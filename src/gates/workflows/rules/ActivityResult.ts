@@ -1,5 +1,5 @@
 import { Effect, Either } from "effect"
-import { decodes, type ExecutionRule, exitOf, fine, type Problem } from "../Rule.ts"
+import { decodesExit, type ExecutionRule, fine, type Problem } from "../Rule.ts"
 import { findActivity } from "./ActivityGone.ts"
 
 /** A recorded result of an activity that does not decode with this release's schemas. */
@@ -18,11 +18,11 @@ export const activityResult: ExecutionRule = {
           severity: damaged ? "undecided" : "hazard",
           subject: `${workflow} / activity ${activity.name}`,
           what: damaged
-            ? `A recorded result of activity ${activity.name} is damaged: it is not JSON.`
+            ? `A recorded result of activity ${activity.name} is damaged, or too long to be read.`
             : `Recorded results of activity ${activity.name} can't be read by this release.`,
           why: "The execution reads the result when it goes on, and then fails for good.",
           fix: damaged
-            ? "No release can read this row. Repair it from a backup, or cancel the execution, then run the gate again."
+            ? "Repair the row from a backup when it is damaged; else let the execution end, or cancel it. Then run the gate again."
             : `Let the schema of ${activity.name} read the old form too (an optional field with a default), or declare the new form under a new name in a new workflow version.`,
           detail
         }
@@ -30,7 +30,7 @@ export const activityResult: ExecutionRule = {
       if (reply._tag === "damaged") return Effect.succeed(problem(reply.why, true))
       const exit = resultOf(reply.value)
       if (exit === undefined) return fine
-      return decodes(exitOf(activity.success, activity.error), exit).pipe(
+      return decodesExit(activity.success, activity.error, exit).pipe(
         Effect.map(Either.match({ onLeft: (why) => problem(why, false), onRight: () => [] }))
       )
     }).pipe(Effect.map((found) => found.flat()))

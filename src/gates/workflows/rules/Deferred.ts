@@ -1,5 +1,5 @@
 import { Effect, Either } from "effect"
-import { decodes, type ExecutionRule, exitOf, fine, type Problem } from "../Rule.ts"
+import { decodesExit, type ExecutionRule, fine, type Problem } from "../Rule.ts"
 
 const CLOCK = "DurableClock/"
 /** Cancellation, written by the engine itself. */
@@ -19,7 +19,7 @@ export const deferred: ExecutionRule = {
       if (name.startsWith(CLOCK)) return Effect.succeed(clockGone(workflow, name.slice(CLOCK.length), clocks, "rung"))
       const declared = Object.values(declaration.deferreds).find((each) => each.name === name)
       if (declared === undefined) return Effect.succeed([gone(workflow, name)])
-      return decodes(exitOf(declared.successSchema, declared.errorSchema), exit).pipe(
+      return decodesExit(declared.successSchema, declared.errorSchema, exit).pipe(
         Effect.map(Either.match({ onLeft: (why) => [unreadable(workflow, name, why)], onRight: () => [] }))
       )
     }).pipe(Effect.map((found) => found.flat()))

@@ -24,7 +24,7 @@ export const entityCall: CallRule = {
       severity: damaged ? "undecided" : "hazard",
       subject,
       what: damaged
-        ? `A waiting call of ${subject} is damaged.`
+        ? `A waiting call of ${subject} is damaged, or too long to be read.`
         : `Waiting calls of ${subject} can't be read by this release.`,
       why: "The call is answered with a permanent failure.",
       fix: damaged

@@ -1,5 +1,5 @@
 import { Effect, Either } from "effect"
-import { identify } from "../../../surface/extract.ts"
+import { identify, sameIdentity } from "../../../surface/extract.ts"
 import { decodes, type ExecutionRule, fine, type Problem } from "../Rule.ts"
 
 /** The payload an open execution was started with: it must decode, and still make the same execution id and shard group. */
@@ -14,6 +14,7 @@ export const payload: ExecutionRule = {
     return Effect.gen(function* () {
       const read = yield* decodes(declaration.workflow.payloadSchema as never, payload.value)
       if (Either.isLeft(read)) return [unreadable(workflow, read.left)]
+      if (yield* sameIdentity(declaration, payload.value, executionId, shardId)) return []
       const identity = yield* Effect.either(identify(declaration, payload.value))
       if (Either.isLeft(identity)) return [otherKey(workflow, "the idempotency key's own code throws on it")]
       const found: Array<Problem> = []
@@ -39,9 +40,9 @@ const damaged = (workflow: string, detail: string): Problem => ({
   rule: "workflow-payload",
   severity: "undecided",
   subject: workflow,
-  what: `The payload of an open execution of ${workflow} is damaged: it is not JSON.`,
-  why: "No release can take it up; a runner that reads the row may stop reading the rows beside it.",
-  fix: "Repair the row from a backup, or cancel the execution, then run the gate again.",
+  what: `The payload of an open execution of ${workflow} is damaged, or too long to be read.`,
+  why: "A runner that reads a damaged row may stop reading the rows beside it; and of what the gate has not read, nobody can say that this release carries it.",
+  fix: "Repair the row from a backup when it is damaged; else let the execution end, or cancel it. Then run the gate again.",
   detail
 })
 

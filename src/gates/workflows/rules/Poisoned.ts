@@ -23,9 +23,9 @@ export const poisoned: ExecutionRule = {
         rule: "damaged-row",
         severity: "undecided",
         subject: workflow,
-        what: `A row of an open execution of ${workflow} is damaged.`,
+        what: `A row of an open execution of ${workflow} is damaged, or too long to be read.`,
         why: "What it held can't be told, so whether this release can go on from it can't be told either.",
-        fix: "Repair the row from a backup, or cancel the execution, then run the gate again.",
+        fix: "Repair the row from a backup when it is damaged; else let the execution end, or cancel it. Then run the gate again.",
         detail: what
       })
     }
