@@ -123,6 +123,13 @@ system-doc: setup ## Write docs/system.md: what the system promises, and the tes
 .PHONY: bench-gates
 bench-gates: setup ## Measure the workflow gate's layers with 100,000 open executions (OPEN, FINISHED, RELEASES)
 	@node test/bench/gates.ts
+.PHONY: preview
+preview: setup ## Show what every Pulumi stack would make, and hold it against the policies; needs no cloud account
+	@node infra/preview.ts
+
+.PHONY: infra-docs
+infra-docs: setup ## Write docs/iam.md and docs/platform.md anew from what the stacks would make
+	@node infra/preview.ts --docs
 
 .PHONY: pin-images
 pin-images: setup ## Write today's digests of the base images into the Dockerfiles (asks their registries)

@@ -1,9 +1,24 @@
+import { execFile } from "node:child_process"
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { promisify } from "node:util"
 import { beforeAll, describe, expect, it } from "vitest"
+import { CONNECTION_BUDGET } from "../src/gates/manifests/rules/ConnectionBudget.ts"
 import type { KubeObject } from "../src/gates/manifests/Workload.ts"
+import { connectionPlan } from "./budget.ts"
+import { platformPage } from "./diagram.ts"
+import { failureModes, logMetrics } from "./failureModes.ts"
+import { iamPage } from "./iam.ts"
 import { databaseRoles, databaseSecret, environments } from "./names.ts"
+import { objectives } from "./objectives.ts"
+import { policies, violations } from "./policies.ts"
 import type { Captured, CapturedStack } from "./testing/capture.ts"
 import { disagreements } from "./testing/disagreements.ts"
-import { type Facts, gather } from "./testing/facts.ts"
+import { type Facts, gather, root } from "./testing/facts.ts"
+import { mistakes } from "./testing/mistakes.ts"
+import { providerErrors } from "./testing/providerRules.ts"
+import { schemaErrors } from "./testing/schema.ts"
 
 // One file for all that looks at what the stacks would make: making it is what takes the time.
 let facts: Facts
@@ -159,10 +174,10 @@ describe("the platform of one environment", () => {
       "platform/dev": 90,
       "platform/staging": 90,
       "platform/prod": 91,
-      "observe/shared": 0,
-      "observe/dev": 0,
-      "observe/staging": 0,
-      "observe/prod": 0
+      "observe/shared": 1,
+      "observe/dev": 39,
+      "observe/staging": 45,
+      "observe/prod": 39
     })
   })
 
@@ -184,5 +199,200 @@ describe("the platform of one environment", () => {
 
   it("knows every environment", () => {
     expect(environments).toEqual(["dev", "prod", "staging"])
+  })
+})
+
+describe("what the stacks would make", () => {
+  it("violates no policy", () => {
+    expect(violations(stacks)).toEqual([])
+  })
+
+  it("has no input that the SDK's types or their documentation do not know", () => {
+    const wrong = all.flatMap(({ inputs, name, type }) =>
+      schemaErrors(type, inputs).map((error) => `${name}: ${error}`)
+    )
+    expect(wrong).toEqual([])
+  })
+
+  it("has no input that Google would refuse, as far as its rules are known", () => {
+    const wrong = all.flatMap(({ inputs, name, type }) =>
+      providerErrors(type, inputs).map((error) => `${name}: ${error}`)
+    )
+    expect(wrong).toEqual([])
+  })
+
+  it("looks as docs/platform.md draws it", () => {
+    expect(readFileSync(join(root, "docs", "platform.md"), "utf8"), "run make infra-docs").toBe(platformPage(stacks))
+  })
+
+  it("lets everybody do what docs/iam.md says", () => {
+    expect(readFileSync(join(root, "docs", "iam.md"), "utf8"), "run make infra-docs").toBe(iamPage(stacks))
+  })
+})
+
+describe("a mistake", () => {
+  const checked = { schema: schemaErrors, provider: providerErrors } as const
+
+  for (const { by, edit, says, type, what, where } of mistakes) {
+    it(`is caught by ${by}: ${what}`, () => {
+      const resource = all.find((one) => {
+        const text = JSON.stringify(one.inputs)
+        return one.type.includes(type) && text.includes(edit[0]) && text.includes(where ?? "")
+      })
+      expect(resource, `a ${type} with ${edit[0]}`).toBeDefined()
+      const inputs = JSON.parse(JSON.stringify(resource!.inputs).replace(edit[0], edit[1])) as Captured["inputs"]
+      const found =
+        by === "schema" || by === "provider"
+          ? checked[by](resource!.type, inputs)
+          : policies
+              .filter(({ name }) => name === by)
+              .flatMap(({ violation }) => violation({ ...resource!, inputs }) ?? [])
+      expect(found.join("\n")).toMatch(says)
+    })
+  }
+
+  it("of every policy is among them", () => {
+    // Those that look at options and at what is not there are broken below.
+    const broken = new Set(mistakes.map(({ by }) => by))
+    const others = ["protected-keys", "no-keys"]
+    expect(policies.map(({ name }) => name).filter((name) => !broken.has(name) && !others.includes(name))).toEqual([])
+    const key = all.find(({ type }) => type.includes("kms/cryptoKey:"))!
+    const judge = (name: string, resource: Pick<Captured, "type" | "inputs" | "protect">) =>
+      policies.find((policy) => policy.name === name)!.violation(resource)
+    expect(judge("protected-keys", { ...key, protect: false })).toMatch(/not protected/)
+    expect(judge("no-keys", { type: "gcp:serviceaccount/key:Key", inputs: {}, protect: false })).toMatch(/stolen/)
+  })
+
+  it("in the rights of deployers and of pull requests is seen over all stacks", () => {
+    const builders = stacks.find(({ project, stack }) => project === "delivery" && stack === "shared")!
+    const grant = (account: string, role: string): CapturedStack => ({
+      ...builders,
+      resources: builders.resources.map((one) =>
+        JSON.stringify(one.inputs).includes(account) && one.inputs["role"] !== undefined
+          ? { ...one, inputs: { ...one.inputs, role } }
+          : one
+      )
+    })
+    expect(
+      violations([grant("agents-checker", "roles/artifactregistry.writer")]).map(({ policy }) => policy)
+    ).toContain("pull-requests-change-nothing")
+  })
+})
+
+describe("the figures of the list of mistakes", () => {
+  it("are those of the README of infra", () => {
+    const by = (name: string) => mistakes.filter((one) => one.by === name).length
+    const inPlace = mistakes.filter(({ tsc }) => tsc).length
+    const policy = mistakes.length - by("schema") - by("provider")
+    const line = `The list holds ${mistakes.length} mistakes: mocks take all, the compiler refuses ${inPlace}, the derived schema ${by("schema")}, the provider's rules ${by("provider")}, policies ${policy}.`
+    expect(readFileSync(join(root, "infra", "README.md"), "utf8")).toContain(line)
+  })
+})
+
+describe("every failure mode", () => {
+  const ids = failureModes.map(({ id }) => id).sort()
+
+  it("has a runbook, an alert that names it, and a panel, in every environment", () => {
+    const others = ["README", "failover", "build-refused"]
+    const runbooks = readdirSync(join(root, "docs", "runbooks")).map((file) => file.replace(/\.md$/, ""))
+    expect(runbooks.filter((name) => !others.includes(name)).sort()).toEqual(ids)
+    for (const environment of environments) {
+      const resources = facts.captured[environment]!
+      const alerts = ofType(resources, "gcp:monitoring/alertPolicy:AlertPolicy").flatMap(({ inputs }) => {
+        const { content } = inputs["documentation"] as { content: string }
+        return /docs\/runbooks\/([\w-]+)\.md/.exec(content)?.[1] ?? []
+      })
+      expect(alerts.sort(), environment).toEqual(ids)
+      const dashboard = JSON.parse(String(only(resources, "gcp:monitoring/dashboard:Dashboard")["dashboardJson"])) as {
+        mosaicLayout: { tiles: ReadonlyArray<{ widget: { id: string } }> }
+      }
+      expect(dashboard.mosaicLayout.tiles.map(({ widget }) => widget.id).sort(), environment).toEqual(ids)
+    }
+  })
+
+  it("is seen by a metric that our processes, our logs or Google write", () => {
+    const written = ["src/domain/Metrics.ts", "src/runtime/Health.ts", "src/gateway/Gateway.ts"]
+      .map((file) => readFileSync(join(root, file), "utf8"))
+      .join()
+    const own = [...failureModes.map(({ panel }) => panel), ...objectives.map(({ sli }) => JSON.stringify(sli))]
+      .flatMap((query) => [...query.matchAll(/(?<!user_)\b(agents_[a-z_]+)/g)].map(([, name]) => name!))
+      .map((name) => name.replace(/_(bucket|count|sum)$/, ""))
+    expect(own.length).toBeGreaterThan(8)
+    expect(own.filter((name) => !written.includes(`"${name}"`))).toEqual([])
+    const counted = failureModes.flatMap(({ panel }) =>
+      [...panel.matchAll(/user_(agents_[a-z_]+)/g)].map(([, name]) => name!)
+    )
+    expect(counted.sort()).toEqual(Object.keys(logMetrics).sort())
+    const logged = readFileSync(join(root, "src/gateway/Identity.ts"), "utf8")
+    for (const filter of Object.values(logMetrics)) {
+      const message = /message="([^"]+)"/.exec(filter)?.[1]
+      if (message !== undefined) expect(logged).toContain(message)
+    }
+  })
+})
+
+// Not the synchronous kind: a worker that is deaf for a minute is given up by the test runner.
+const run = promisify(execFile)
+
+describe("a new environment", () => {
+  it("is one file and one overlay", async () => {
+    const copy = mkdtempSync(join(tmpdir(), "perf-"))
+    try {
+      for (const part of ["infra", "src", "clouddeploy", "k8s", "migrations", "skaffold.yaml", "package.json"]) {
+        cpSync(join(root, part), join(copy, part), { recursive: true })
+      }
+      mkdirSync(join(copy, "docs"))
+      symlinkSync(join(root, "node_modules"), join(copy, "node_modules"))
+      const settings = readFileSync(join(root, "infra", "Pulumi.dev.yaml"), "utf8").replaceAll("dev.", "perf.")
+      writeFileSync(join(copy, "infra", "Pulumi.perf.yaml"), `${settings}  agents:delivered: false\n`)
+      cpSync(join(root, "k8s", "overlays", "dev"), join(copy, "k8s", "overlays", "perf"), { recursive: true })
+      const { stdout: said } = await run("node", ["infra/preview.ts"], { cwd: copy })
+      for (const project of ["foundation", "delivery", "platform", "observe"]) expect(said).toContain(`${project}/perf`)
+      expect(said).toContain("0 violations of policies")
+      const rendered = await run("kustomize", ["build", join(copy, "k8s", "overlays", "perf")])
+      expect(rendered.stdout).toContain("effect-agent-runtime")
+    } finally {
+      rmSync(copy, { recursive: true })
+    }
+  })
+})
+
+describe("the connections of a database", () => {
+  it("are enough for what the manifest gate lets pods open", () => {
+    for (const { inputs } of ofType(all, "gcp:sql/databaseInstance:DatabaseInstance")) {
+      const { databaseFlags, tier } = inputs["settings"] as {
+        databaseFlags: ReadonlyArray<{ name: string; value: string }>
+        tier: string
+      }
+      const { forPods, maxConnections } = connectionPlan(tier)
+      expect(databaseFlags).toContainEqual({ name: "max_connections", value: String(maxConnections) })
+      expect(forPods).toBeGreaterThanOrEqual(CONNECTION_BUDGET)
+    }
+  })
+})
+
+describe("the builds", () => {
+  it("use the substitutions that they declare, and declare those that they use", () => {
+    const builtIn = ["PROJECT_ID", "COMMIT_SHA", "SHORT_SHA", "BUILD_ID", "REPO_FULL_NAME", "_PR_NUMBER"]
+    for (const [file, text] of Object.entries(facts.cloudbuild)) {
+      const code = text.replace(/^\s*#.*$/gm, "")
+      const used = new Set([...code.matchAll(/\$\{?(_[A-Z_]+)/g)].map(([, name]) => name!))
+      const declared = new Set([...code.matchAll(/^ {2}(_[A-Z_]+):/gm)].map(([, name]) => name!))
+      expect(
+        [...used].filter((name) => !declared.has(name) && !builtIn.includes(name)),
+        `${file} uses`
+      ).toEqual([])
+      expect(
+        [...declared].filter((name) => !used.has(name)),
+        `${file} declares`
+      ).toEqual([])
+    }
+  })
+
+  it("exist for every trigger", () => {
+    const files = all
+      .filter(({ type }) => type === "gcp:cloudbuild/trigger:Trigger")
+      .map(({ inputs }) => inputs["filename"] ?? (inputs["gitFileSource"] as { path: string }).path)
+    expect(files.sort()).toEqual(Object.keys(facts.cloudbuild).sort())
   })
 })

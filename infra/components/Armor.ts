@@ -2,7 +2,7 @@
  * Cloud Armor: what is turned away before it costs anything.
  *
  * Limits go by address and by credential, not by tenant: nothing before Cloud Armor has verified a token, so a header that names a
- * tenant would be whatever the sender wrote. Tenants are limited by the gateways, from verified claims (ADR 0015).
+ * tenant would be whatever the sender wrote. Tenants are limited by the gateways, from verified claims (ADR 0012).
  */
 import * as gcp from "@pulumi/gcp"
 import * as pulumi from "@pulumi/pulumi"

@@ -65,6 +65,7 @@ export class Network extends pulumi.ComponentResource {
         purpose: "VPC_PEERING",
         addressType: "INTERNAL",
         prefixLength: 20,
+        labels: names.labels(args.environment, "network"),
         network: this.network.id
       },
       parent

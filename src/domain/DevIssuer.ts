@@ -46,6 +46,7 @@ export const make = (options: { readonly issuer: string; readonly subject: Subje
       const now = Math.floor(Date.now() / 1000)
       return await new SignJWT({
         email: request.email ?? options.subject.email,
+        email_verified: true,
         tenant: request.tenant ?? options.subject.tenant
       })
         .setProtectedHeader({ alg: ALGORITHM, kid, typ: "JWT" })

@@ -63,12 +63,24 @@ export const readOrigins = (reader: Reader): ReadonlyArray<string> => {
   return origins
 }
 
+/** `smoke@p.iam.gserviceaccount.com=service,…`: which tenant a service account calls for. */
+const readServiceTenants = (reader: Reader): ReadonlyMap<string, string> =>
+  new Map(
+    reader.list("SERVICE_TENANTS", "").flatMap((pair) => {
+      const [, email, tenant] = /^([^\s=@]+@[^\s=@]+)=([a-z0-9][a-z0-9-]{0,62})$/.exec(pair) ?? []
+      if (email !== undefined && tenant !== undefined) return [[email, tenant] as const]
+      reader.problems.push(`SERVICE_TENANTS has "${pair}"; it is written EMAIL=TENANT, separated by commas`)
+      return []
+    })
+  )
+
 export const readGateway = (env: Env): Either.Either<GatewaySettings, SettingsRefused> => {
   const reader = new Reader(env)
   const identity = {
     issuer: reader.text("IDENTITY_ISSUER"),
     audience: reader.text("IDENTITY_AUDIENCE"),
-    jwksUrl: webUrl(reader, "IDENTITY_JWKS_URL")
+    jwksUrl: webUrl(reader, "IDENTITY_JWKS_URL"),
+    serviceTenants: readServiceTenants(reader)
   }
   return reader.result({
     name: reader.text("POD_NAME", "gateway"),

@@ -93,6 +93,25 @@ it.scopedLive("refuses a signed token that several audiences share, or that name
   })
 )
 
+it.scopedLive("takes the tenant of a service account from its settings: Google's tokens name none", () =>
+  Effect.gen(function* () {
+    const issuer = yield* testIssuer()
+    const identity = Identity.make({
+      issuer: issuer.issuer,
+      audience: AUDIENCE,
+      jwksUrl: new URL(`${issuer.url}/jwks`),
+      serviceTenants: new Map([["smoke@p.iam.gserviceaccount.com", "service"]])
+    })
+    const token = (email: string) => issuer.issue({ audience: AUDIENCE, tenant: "", email })
+    expect(yield* identity.verify(yield* token("smoke@p.iam.gserviceaccount.com"))).toMatchObject({
+      tenantId: "service"
+    })
+    expect(yield* Effect.flip(identity.verify(yield* token("other@p.iam.gserviceaccount.com")))).toMatchObject({
+      code: "tenant-missing"
+    })
+  })
+)
+
 it.scopedLive("fetches the keys once, again for an unknown key after the cooldown, and never for a flood of them", () =>
   Effect.gen(function* () {
     const one = yield* testIssuer()

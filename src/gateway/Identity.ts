@@ -14,6 +14,8 @@ export interface IdentityConfig {
   readonly issuer: string
   readonly audience: string
   readonly jwksUrl: URL
+  /** Tenants of service accounts, by e-mail: Google's tokens name none. */
+  readonly serviceTenants?: ReadonlyMap<string, string>
   /** How long after a fetch of the keys an unknown key id does not cause another: tokens with made-up ids must be cheap. */
   readonly keyCooldown?: Duration.DurationInput
 }
@@ -94,6 +96,9 @@ export const make = (config: IdentityConfig): Context.Tag.Service<Identity> => {
           )
         )
 
+  const tenantOfService = ({ email, email_verified }: JWTPayload) =>
+    typeof email === "string" && email_verified === true ? config.serviceTenants?.get(email) : undefined
+
   const claims = (token: string) =>
     payloadOf(token).pipe(
       Effect.catchTags({
@@ -114,7 +119,7 @@ export const make = (config: IdentityConfig): Context.Tag.Service<Identity> => {
   return {
     verify: Effect.fn("Identity.verify")(function* (token: string) {
       const payload = yield* claims(token)
-      const tenantId = decodeTenant(payload["tenant"])
+      const tenantId = decodeTenant(payload["tenant"] || tenantOfService(payload))
       if (tenantId._tag === "None") {
         return yield* problem("tenant-missing", "The token has no usable claim `tenant`: ask your issuer for one.")
       }
