@@ -123,6 +123,7 @@ system-doc: setup ## Write docs/system.md: what the system promises, and the tes
 .PHONY: bench-gates
 bench-gates: setup ## Measure the workflow gate's layers with 100,000 open executions (OPEN, FINISHED, RELEASES)
 	@node test/bench/gates.ts
+
 .PHONY: preview
 preview: setup ## Show what every Pulumi stack would make, and hold it against the policies; needs no cloud account
 	@node infra/preview.ts
