@@ -1,6 +1,7 @@
 import type { SqlClient } from "@effect/sql/SqlClient"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, FastCheck as fc, Layer, Option, Ref, type Scope, Stream } from "effect"
+import pg from "pg"
 import { follow } from "../../test/support/feed.ts"
 import { type MigratedDatabase, migratedDatabase } from "../../test/support/migrated-database.ts"
 import { until } from "../../test/support/wait.ts"
@@ -43,6 +44,19 @@ const status = (run: RunKey) =>
   )
 
 /** As the runtime role: a missing grant shows here. */
+const takenBack = (url: string, text: string, values: ReadonlyArray<unknown>) =>
+  Effect.promise(async () => {
+    const client = new pg.Client({ connectionString: url })
+    await client.connect()
+    try {
+      await client.query("begin")
+      await client.query(text, [...values])
+      await client.query("rollback")
+    } finally {
+      await client.end()
+    }
+  })
+
 const onDatabase = <A, E>(
   test: (database: MigratedDatabase) => Effect.Effect<A, E, EventLog | EventStore | Feed | SqlClient | Scope.Scope>
 ) =>
@@ -264,7 +278,8 @@ describe("EventStore", () => {
         for (const { name, text, probe } of ours) {
           const statement = `p_${name.replaceAll(".", "_")}`
           yield* database.query(`prepare ${statement} as ${text}`)
-          if (probe !== undefined) yield* database.query(text, probe)
+          // Taken back, as the migration gate does: two statements may probe with the same key.
+          if (probe !== undefined) yield* takenBack(database.url, text, probe)
         }
       })
     )
