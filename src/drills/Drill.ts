@@ -9,6 +9,7 @@ import { Data, type Duration, type Effect } from "effect"
 import type { CallFailed, GatewayClient } from "./GatewayClient.ts"
 import type { Verdict } from "./Invariants.ts"
 import type { KubernetesApi, KubernetesFailed } from "./KubernetesApi.ts"
+import type { LockSessions } from "./LockSessions.ts"
 
 export class DrillAborted extends Data.TaggedError("DrillAborted")<{ readonly message: string }> {}
 
@@ -16,6 +17,7 @@ export class DrillAborted extends Data.TaggedError("DrillAborted")<{ readonly me
 export interface Surroundings {
   readonly gateway: GatewayClient
   readonly kubernetes: KubernetesApi
+  readonly locks: LockSessions
   /** The invariant over sessions whose id starts with the prefix. */
   readonly invariant: (sessionPrefix: string) => Effect.Effect<Verdict, DrillAborted>
   readonly log: (line: string) => Effect.Effect<void>

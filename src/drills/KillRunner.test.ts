@@ -34,6 +34,7 @@ const target = (options: { readonly dies: boolean; readonly after?: Partial<Verd
           if (options.dies) instance++
         })
     },
+    locks: { sessions: () => Effect.succeed([]), end: () => Effect.void, alive: () => Effect.succeed([]) },
     invariant: () => Effect.succeed({ runs: 6, executionsLost: 0, eventsDoubled: 0, findings: [], ...options.after }),
     log: () => Effect.void
   }

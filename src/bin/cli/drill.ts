@@ -8,6 +8,7 @@ import { DrillAborted, type Journal, type Surroundings } from "../../drills/Dril
 import * as GatewayClient from "../../drills/GatewayClient.ts"
 import * as Invariants from "../../drills/Invariants.ts"
 import * as KubernetesApi from "../../drills/KubernetesApi.ts"
+import * as LockSessions from "../../drills/LockSessions.ts"
 import { drills } from "../../drills/registry.ts"
 import { CliError, type Verb } from "./Verb.ts"
 
@@ -75,16 +76,19 @@ const surroundings: Effect.Effect<Surroundings, CliError, Scope.Scope> = Effect.
   }
   const pool = yield* database(secret)
   const token = yield* platformToken(audience)
-  const query: Invariants.Query<DrillAborted> = <Row extends object>(text: string, pattern: string) =>
+  const query = <Row extends object>(text: string, values: ReadonlyArray<unknown>) =>
     Effect.tryPromise({
-      try: async () => (await pool.query<Row>(text, [pattern])).rows,
+      try: async () => (await pool.query<Row>(text, [...values])).rows,
       catch: (cause) =>
         new DrillAborted({ message: `The database did not answer: ${cause instanceof Error ? cause.message : cause}` })
     })
+  const ask: Invariants.Query<DrillAborted> = <Row extends object>(text: string, pattern: string) =>
+    query<Row>(text, [pattern])
   return {
     gateway: GatewayClient.make({ baseUrl: gatewayUrl, token: Effect.succeed(token) }),
     kubernetes: KubernetesApi.make(kubernetes),
-    invariant: (prefix) => Invariants.check("database", query, `${prefix}%`),
+    locks: LockSessions.make(query),
+    invariant: (prefix) => Invariants.check("database", ask, `${prefix}%`),
     log: (line) => Effect.sync(() => process.stderr.write(`${line}\n`))
   }
 })
