@@ -86,6 +86,8 @@ const stream = (reply: ServerResponse, model: string, pieces: ReadonlyArray<stri
 export interface OpenAiServer {
   readonly url: string
   readonly asked: ReadonlyArray<Asked>
+  /** How many requests came with a key that is not among `keys`. */
+  readonly refused: () => number
   /** Sets how the next requests are answered, in turn; the last one stays. */
   readonly script: (...behaviours: ReadonlyArray<Behaviour>) => void
   /** Keys that it takes; at first `first`. */
@@ -94,6 +96,7 @@ export interface OpenAiServer {
 
 export const openAiServer: Effect.Effect<OpenAiServer, never, Scope.Scope> = Effect.gen(function* () {
   const asked: Array<Asked> = []
+  let refused = 0
   const keys = new Set(["first"])
   let queue: ReadonlyArray<Behaviour> = [{ text: ["Hello", " there"] }]
   const server = yield* Effect.acquireRelease(
@@ -106,7 +109,10 @@ export const openAiServer: Effect.Effect<OpenAiServer, never, Scope.Scope> = Eff
             reply
               .writeHead(status, { "content-type": "application/json", ...headers })
               .end(JSON.stringify({ error: { message: `about: ${text}`, type: "x", param: null, code: null } }))
-          if (!keys.has((request.headers.authorization ?? "").replace("Bearer ", ""))) return refuse(401)
+          if (!keys.has((request.headers.authorization ?? "").replace("Bearer ", ""))) {
+            refused += 1
+            return refuse(401)
+          }
           if (request.method !== "POST" || request.url !== "/v1/responses") return refuse(404)
           const body = JSON.parse(text) as Asked["body"]
           asked.push({ headers: request.headers, body })
@@ -145,6 +151,7 @@ export const openAiServer: Effect.Effect<OpenAiServer, never, Scope.Scope> = Eff
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`,
     asked,
+    refused: () => refused,
     keys,
     script: (...behaviours) => {
       queue = [...behaviours]
