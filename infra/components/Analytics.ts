@@ -1,4 +1,4 @@
-/** BigQuery's way into the database, as the login that may only read: costs are joined with what tenants used. */
+/** BigQuery's way into the database, as the login that may only read: what tenants used, beside the costs. */
 import * as gcp from "@pulumi/gcp"
 import * as pulumi from "@pulumi/pulumi"
 import * as names from "../names.ts"

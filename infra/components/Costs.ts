@@ -1,6 +1,6 @@
 /**
  * What it costs, and who caused it. Google's billing export goes into one data set (it is switched on by hand, once: there is no API);
- * an environment's view joins it, by day, with the tokens that tenants used.
+ * an environment's view shows, by day, the tokens that tenants used. Nothing joins the two yet.
  */
 import * as gcp from "@pulumi/gcp"
 import * as pulumi from "@pulumi/pulumi"

@@ -140,7 +140,7 @@ export class Database extends pulumi.ComponentResource {
       )
       return { role, password: user.password.apply((password) => password ?? "") }
     })
-    // People, by their own names. What they may read is granted by `deliver migrate logins`.
+    // People, by their own names. What they may read is granted by `infra/logins.sql`.
     new gcp.sql.User(
       `${name}-login-operators`,
       { project, name: operators, instance: instance.name, type: "CLOUD_IAM_GROUP" },
