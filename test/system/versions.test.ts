@@ -13,7 +13,7 @@ const without = [
     find: "[agentWorkflowV2.workflow.name]: agentWorkflowV2 as unknown as typeof agentWorkflow,",
     replace: ""
   },
-  { file: "src/runtime/RunnerProcess.ts", find: "AgentWorkflowV2Live.layer, ", replace: "" }
+  { file: "src/runtime/RunnerProcess.ts", find: "    AgentWorkflowV2Live.layer,", replace: "" }
 ]
 
 it.scopedLive(
