@@ -1,10 +1,10 @@
-/** `filter` and `orderBy` of Google's list methods (AIP-160 and AIP-132): comparisons joined by AND, OR, NOT and brackets. */
+/** `filter` and `orderBy` of Google's list methods (AIP-160 and AIP-132): comparisons joined by AND, OR (which binds tighter), NOT and brackets. */
 import { Either } from "effect"
 
 type Test = (resource: Readonly<Record<string, unknown>>) => boolean
 
 const LENGTH_LIMIT = 2_000
-const TOKEN = /\s*(\(|\)|!=|<=|>=|=|<|>|:|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^\s()=<>!:"']+)/y
+const TOKEN = /\s*(\(|\)|-(?=[A-Za-z(])|!=|<=|>=|=|<|>|:|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^\s()=<>!:"']+)/y
 
 const tokens = (text: string): ReadonlyArray<string> | undefined => {
   const found: Array<string> = []
@@ -38,6 +38,7 @@ export const valueAt = (resource: unknown, path: string): unknown =>
 
 const compare = (operator: string, found: unknown, wanted: string): boolean => {
   const text = found === undefined ? "" : String(found)
+  const order = typeof found === "number" ? found - Number(wanted) : text < wanted ? -1 : text > wanted ? 1 : 0
   switch (operator) {
     case "=":
       return text === wanted
@@ -46,13 +47,13 @@ const compare = (operator: string, found: unknown, wanted: string): boolean => {
     case ":":
       return wanted === "*" ? found !== undefined : text.includes(wanted)
     case "<":
-      return text < wanted
+      return order < 0
     case ">":
-      return text > wanted
+      return order > 0
     case "<=":
-      return text <= wanted
+      return order <= 0
     default:
-      return text >= wanted
+      return order >= 0
   }
 }
 
@@ -64,7 +65,7 @@ export const parseFilter = (text: string): Either.Either<Test, string> => {
   const primary = (): Test => {
     const token = all[at++]
     if (token === "(") {
-      const inner = disjunction()
+      const inner = expression()
       if (all[at++] !== ")") failure.message ||= "a bracket is not closed"
       return inner
     }
@@ -80,24 +81,24 @@ export const parseFilter = (text: string): Either.Either<Test, string> => {
     }
     return (resource) => compare(operator!, valueAt(resource, unquote(token)), unquote(wanted))
   }
-  const conjunction = (): Test => {
+  const alternatives = (): Test => {
     const parts = [primary()]
-    while (at < all.length && all[at] !== ")" && all[at] !== "OR") {
-      if (all[at] === "AND") at++
-      parts.push(primary())
-    }
-    return (resource) => parts.every((part) => part(resource))
-  }
-  const disjunction = (): Test => {
-    const parts = [conjunction()]
     while (all[at] === "OR") {
       at++
-      parts.push(conjunction())
+      parts.push(primary())
     }
     return (resource) => parts.some((part) => part(resource))
   }
+  const expression = (): Test => {
+    const parts = [alternatives()]
+    while (at < all.length && all[at] !== ")") {
+      if (all[at] === "AND") at++
+      parts.push(alternatives())
+    }
+    return (resource) => parts.every((part) => part(resource))
+  }
   if (all.length === 0) return Either.right(() => true)
-  const test = disjunction()
+  const test = expression()
   if (at < all.length) failure.message ||= `"${all[at]}" is not expected there`
   return failure.message === "" ? Either.right(test) : Either.left(`The filter can't be read: ${failure.message}.`)
 }

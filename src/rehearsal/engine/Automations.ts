@@ -51,7 +51,8 @@ const selected = (automation: Automation, target: Target) =>
 
 export const destination = (stages: ReadonlyArray<Stage>, from: string, to: string | undefined): string | undefined => {
   if (to !== undefined && to !== "@next") return to
-  return stages[stages.findIndex((stage) => stage.targetId === from) + 1]?.targetId
+  const at = stages.findIndex((stage) => stage.targetId === from)
+  return at === -1 ? undefined : stages[at + 1]?.targetId
 }
 
 const planRule = (
