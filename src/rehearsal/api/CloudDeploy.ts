@@ -1,7 +1,9 @@
 /** Cloud Deploy's REST API v1, as `gcloud deploy` uses it: a request in, Google's JSON out. Knows nothing of HTTP. */
 import { Effect, Either } from "effect"
+import { notCarriedOut } from "../engine/Automations.ts"
 import { fail, type GoogleError, notFound } from "../engine/GoogleError.ts"
 import {
+  type Automation,
   lastOf,
   locationOf,
   type Pipeline,
@@ -50,7 +52,10 @@ const typed = (type: string, body: unknown): Effect.Effect<Body, GoogleError> =>
     return fail("INVALID_ARGUMENT", `The body must be a JSON object of type ${type}.`)
   }
   const [first, ...rest] = mismatches("clouddeploy", type, body)
-  if (first === undefined) return Effect.succeed(body as Body)
+  if (first === undefined) {
+    const refused = type === "Automation" ? notCarriedOut((body as Partial<Automation>).rules) : undefined
+    return refused === undefined ? Effect.succeed(body as Body) : fail("UNIMPLEMENTED", refused)
+  }
   const more = rest.length === 0 ? "" : ` (and ${rest.length} more)`
   return fail("INVALID_ARGUMENT", `Invalid ${type}: ${first.path.join(".") || "body"}: ${first.message}${more}`)
 }

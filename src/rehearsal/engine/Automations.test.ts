@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { destination, durationMs, plannedRuns, repairSteps } from "./Automations.ts"
+import { destination, durationMs, notCarriedOut, plannedRuns, repairSteps } from "./Automations.ts"
 import type { Automation, AutomationRule, JobState, Phase, Rollout } from "./Resources.ts"
 
 const stages = [{ targetId: "dev" }, { targetId: "staging" }, { targetId: "prod" }]
@@ -104,5 +104,16 @@ describe("repair", () => {
     [undefined, 0]
   ])("reads the duration %s", (text, ms) => {
     expect(durationMs(text)).toBe(ms)
+  })
+})
+
+describe("notCarriedOut", () => {
+  it("refuses a rule that would never run, by its name", () => {
+    const timed = { id: "monday", schedule: "0 9 * * 1", timeZone: "Europe/Berlin" }
+    expect(notCarriedOut([{ promoteReleaseRule: { id: "up" } }, { timedPromoteReleaseRule: timed }])).toContain(
+      'The rule "monday" is a timedPromoteReleaseRule'
+    )
+    expect(notCarriedOut([{ promoteReleaseRule: { id: "up" } }])).toBeUndefined()
+    expect(notCarriedOut(undefined)).toBeUndefined()
   })
 })

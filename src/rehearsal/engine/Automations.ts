@@ -42,6 +42,14 @@ export const repairSteps = (
     }))
   })
 
+/** Why these rules can't be carried out here, if they can't. */
+export const notCarriedOut = (rules: ReadonlyArray<AutomationRule> | undefined): string | undefined => {
+  const timed = (rules ?? []).find((rule) => rule.timedPromoteReleaseRule !== undefined)?.timedPromoteReleaseRule
+  return timed === undefined
+    ? undefined
+    : `The rule "${timed.id}" is a timedPromoteReleaseRule: the rehearsal has no schedule and would never run it. Use a promoteReleaseRule with a wait, and a deploy policy for the hours.`
+}
+
 const selected = (automation: Automation, target: Target) =>
   (automation.selector?.targets ?? []).some(
     ({ id, labels }) =>
