@@ -42,6 +42,10 @@ node_modules/.installed: package-lock.json
 rehearse: setup ## Walk releases of this commit to production on this machine, and see a bad one refused
 	@$(DELIVER) rehearse --yes
 
+.PHONY: serve
+serve: setup ## Cloud Deploy's API on this machine, for an unmodified gcloud; Ctrl-C ends it
+	@$(DELIVER) serve
+
 .PHONY: test
 test: setup typecheck lint surface-check lint-delivery ## Types, lint, surface, then unit, property and system tests on a real Postgres
 	@vitest run

@@ -27,6 +27,10 @@ const http = "src/gateway/HttpHandlers.test.ts"
 const identity = "src/gateway/Identity.test.ts"
 const admission = "src/gateway/Admission.test.ts"
 const edge = "test/system/edge.test.ts"
+const versions = "test/system/versions.test.ts"
+const engineTables = "src/data/EngineTables.test.ts"
+const twoVersions =
+  "gives starts the newest version that every live runner carries, and lets no runner in that lacks what is open"
 const killed = "takes over within 5 s of a kill, and does not pause for as long when the runner comes back"
 const frozen = "takes over from a frozen runner within 15 s, and what that one does when it wakes up changes nothing"
 const oneTrace =
@@ -48,9 +52,10 @@ export const promises: ReadonlyArray<Promised> = [
     tests: [
       [failures, "takes a start that is sent again for the same run, and refuses its id for another"],
       [failures, "cancels a run that waits and one that is at work, each with one last event"],
-      [failures, "tells how a run failed, after a bounded number of attempts"]
+      [failures, "tells how a run failed, after a bounded number of attempts"],
+      [versions, twoVersions]
     ],
-    open: "no scheduled follow-up on a durable clock, and no compensation on final failure"
+    open: "no compensation on final failure"
   },
   {
     id: "A3",
@@ -87,9 +92,10 @@ export const promises: ReadonlyArray<Promised> = [
     says: "A handler uses only the durable parts that its workflow declares",
     tests: [
       [declaration, "does not let a handler use a durable part that is not declared"],
-      [declaration, "refuses two steps of one name"]
+      [declaration, "refuses two steps of one name"],
+      [versions, twoVersions]
     ],
-    open: "one version of the workflow is in use; a second beside it is not shown here"
+    open: "durable queues cannot be declared"
   },
   {
     id: "A7",
@@ -148,8 +154,12 @@ export const promises: ReadonlyArray<Promised> = [
   {
     id: "A13",
     says: "The engine's tables stay bounded; poisoned replies are found and repaired",
-    tests: [],
-    open: "no test named here"
+    tests: [
+      [engineTables, "keeps what is open and what is young, and removes the rest with all of its rows"],
+      [engineTables, "keeps the child of an open parent, which asks for it again when it is replayed"],
+      [engineTables, "finds what is poisoned, and lets it go on where it was once it is repaired"]
+    ],
+    open: "the removal is not measured on large tables, and no test sends a start again after it"
   },
   {
     id: "B1",
@@ -229,7 +239,14 @@ export const promises: ReadonlyArray<Promised> = [
   },
   { id: "C2", says: "Events in partitions by day, with retention per tier", tests: [], open: "no test named here" },
   { id: "C3", says: "A tenant's data is exported or removed, with proof", tests: [], open: "no test named here" },
-  { id: "C4", says: "Use of tokens per tenant, execution and model", tests: [], open: "no test named here" },
+  {
+    id: "C4",
+    says: "Use of tokens per tenant, execution and model, and what it cost at the prices of its day",
+    tests: [
+      ["src/data/Usage.test.ts", "costs each call what its model cost at that moment, exactly"],
+      ["src/data/Usage.test.ts", "adds amounts without losing a place"]
+    ]
+  },
   { id: "C5", says: "A memory store behind a service, with deletion", tests: [], open: "no test named here" },
   { id: "C6", says: "A restore is drilled: open runs go on in the copy", tests: [], open: "no test named here" },
   {
