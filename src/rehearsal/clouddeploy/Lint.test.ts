@@ -34,7 +34,7 @@ const mistakes: ReadonlyArray<
     "an unknown key",
     "waitFor: [tools, install]",
     "waitfor: [tools, install]",
-    "steps[2].waitfor",
+    "steps[typecheck].waitfor",
     'Did you mean "waitFor"?'
   ],
   [
@@ -48,7 +48,7 @@ const mistakes: ReadonlyArray<
     "a wrong type",
     "automapSubstitutions: true",
     'automapSubstitutions: "true"',
-    "steps[9].automapSubstitutions",
+    "steps[push].automapSubstitutions",
     "must be a boolean"
   ],
   ["a duration without its unit", "timeout: 2400s", "timeout: 2400", "timeout", "must be seconds"],
@@ -59,43 +59,55 @@ const mistakes: ReadonlyArray<
     "options.logging",
     "Did you mean CLOUD_LOGGING_ONLY?"
   ],
-  ["a list that is none", "waitFor: [tools, install]", "waitFor: tools", "steps[2].waitFor", "must be a list"],
+  ["a list that is none", "waitFor: [tools, install]", "waitFor: tools", "steps[typecheck].waitFor", "must be a list"],
   [
     "a wait for a step that does not exist",
     "waitFor: [push]",
     "waitFor: [psh]",
-    "steps[10].waitFor[0]",
+    "steps[scan].waitFor[0]",
     'Did you mean "push"?'
   ],
   [
     "a wait for a later step",
     "waitFor: [tools, install]",
     "waitFor: [tools, push]",
-    "steps[2].waitFor[1]",
+    "steps[typecheck].waitFor[1]",
     "only wait for earlier ones"
   ],
-  ["a wait for nothing and something", 'waitFor: ["-"]', 'waitFor: ["-", "-"]', "steps[0].waitFor[0]", "stands alone"],
-  ["two steps of one name", "id: install", "id: tools", "steps[1].id", "there twice"],
+  [
+    "a wait for nothing and something",
+    'waitFor: ["-"]',
+    'waitFor: ["-", "-"]',
+    "steps[tools].waitFor[0]",
+    "stands alone"
+  ],
+  ["two steps of one name", "id: install", "id: tools", "steps[install].id", "there twice"],
   [
     "a mistyped substitution in an argument",
     "$_REGISTRY/agents:$COMMIT_SHA, .]",
     "$_REGISTY/agents:$COMMIT_SHA, .]",
-    "steps[7].args[4]",
+    "steps[image].args[4]",
     "Did you mean $_REGISTRY?"
   ],
   [
     "a mistyped substitution in a script",
     "$_RELEASE_BUCKET",
     "$_RELEASE_BUKET",
-    "steps[10].script",
+    "steps[release].script",
     "Did you mean $_RELEASE_BUCKET?"
   ],
-  ["a mistyped built-in", "COMMIT=$COMMIT_SHA", "COMMIT=$COMIT_SHA", "steps[7].args[2]", "Did you mean $COMMIT_SHA?"],
+  [
+    "a mistyped built-in",
+    "COMMIT=$COMMIT_SHA",
+    "COMMIT=$COMIT_SHA",
+    "steps[image].args[2]",
+    "Did you mean $COMMIT_SHA?"
+  ],
   [
     "a script that gets no substitutions",
     "    automapSubstitutions: true\n",
     "",
-    "steps[9].script",
+    "steps[push].script",
     "nothing is put into a script"
   ],
   [
@@ -116,21 +128,21 @@ const mistakes: ReadonlyArray<
     "a script beside args",
     "  - id: push\n",
     "  - id: push\n    args: [x]\n",
-    "steps[9].script",
+    "steps[push].script",
     "excludes entrypoint and args"
   ],
   [
     "a step that may take longer than the build",
     "  - id: push\n",
     "  - id: push\n    timeout: 9000s\n",
-    "steps[9].timeout",
+    "steps[push].timeout",
     "longer than the build"
   ],
   [
     "a secret that nobody provides",
     "  - id: push\n",
     "  - id: push\n    secretEnv: [TOKEN]\n",
-    "steps[9].secretEnv[0]",
+    "steps[push].secretEnv[0]",
     "no secret under availableSecrets"
   ],
   [
@@ -151,25 +163,36 @@ const mistakes: ReadonlyArray<
     "a pipeline that does not exist",
     "_PIPELINE: agents",
     "_PIPELINE: agent",
-    "steps[10].script",
+    "steps[release].script",
     'no pipeline "agent"'
   ],
   [
     "an image that is no artifact",
     '--images="agents=',
     '--images="agent=',
-    "steps[10].script",
+    "steps[release].script",
     "no artifact of skaffold.yaml"
   ],
   [
     "an artifact that the release leaves out",
     /,agents-smoke=\$\(cat .release\/agents-smoke\)/,
     "",
-    "steps[10].script",
+    "steps[release].script",
     'leaves out "agents-smoke"'
   ],
   ["a build without steps", /steps:[\s\S]*?\nimages:/, "images:", "steps", "every build has steps"]
 ]
+
+/** `steps[push]` with the number of the step of that id, wherever the build has it. */
+const numbered = (path: string): string => {
+  const ids = [...readFileSync(join(root, "cloudbuild.yaml"), "utf8").matchAll(/^ {2}- id: (\S+)/gm)].map(
+    ([, id]) => id
+  )
+  return path.replace(/\[([a-z]+)\]/, (_, id: string) => {
+    expect(ids).toContain(id)
+    return `[${ids.indexOf(id)}]`
+  })
+}
 
 describe("deliver lint", () => {
   it.effect("finds nothing in the repository's own files", () =>
@@ -183,9 +206,10 @@ describe("deliver lint", () => {
   for (const [name, find, replace, path, says] of mistakes) {
     it.effect(`finds in a build: ${name}`, () =>
       Effect.gen(function* () {
+        const at = numbered(path)
         const { problems } = yield* lint(withEdit("cloudbuild.yaml", find, replace))
-        const found = problems.filter((problem) => problem.file === "cloudbuild.yaml" && problem.path === path)
-        expect(problems.map((problem) => problem.path)).toContain(path)
+        const found = problems.filter((problem) => problem.file === "cloudbuild.yaml" && problem.path === at)
+        expect(problems.map((problem) => problem.path)).toContain(at)
         expect(found.map(({ message }) => message).join("\n")).toMatch(says)
       })
     )
