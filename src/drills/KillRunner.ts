@@ -1,6 +1,7 @@
 /** `kill-runner`: the owner of running work gets SIGKILL; another runner takes its work over. */
-import { Clock, Duration, Effect, Fiber, Option, Schedule } from "effect"
-import { type Activity, type Drill, DrillAborted, type Journal } from "./Drill.ts"
+import { Clock, Effect, Fiber, Option, Schedule } from "effect"
+import type { Drill, Journal } from "./Drill.ts"
+import { recorder, runsOf, seenRunning, unfinishedWithin } from "./DrillRuns.ts"
 import type { PodInstance } from "./KubernetesApi.ts"
 
 const RUNS = 6
@@ -24,38 +25,12 @@ export const KillRunner: Drill = {
     Effect.gen(function* () {
       const started = yield* Clock.currentTimeMillis
       const prefix = `drill-kill-${crypto.randomUUID().slice(0, 8)}`
-      const method: Array<Activity> = []
-      const record = <A, E>(name: string, type: Activity["type"], effect: Effect.Effect<A, E>) =>
-        Effect.gen(function* () {
-          const [duration, output] = yield* Effect.timed(effect)
-          method.push({ name, type, status: "succeeded", output, durationMs: Math.round(Duration.toMillis(duration)) })
-          yield* log(`${name}: done`)
-          return output
-        })
+      const { method, record } = recorder(log)
 
       const before = yield* invariant(prefix)
-      const runs = Array.from({ length: RUNS }, (_, index) => ({
-        sessionId: `${prefix}-${index}`,
-        runId: `${prefix}-${index}`,
-        message: MESSAGE
-      }))
+      const runs = runsOf(prefix, RUNS, MESSAGE)
       yield* record(`start ${RUNS} runs`, "action", Effect.forEach(runs, gateway.startRun, { concurrency: RUNS }))
-
-      // The victim is whoever writes the answer of one of our runs right now. (A session and its runs may live on different
-      // runners, so who accepted a run says nothing.)
-      const hit = yield* Effect.forEach(runs, (run) => gateway.written(run.runId), { concurrency: RUNS }).pipe(
-        Effect.map((written) => runs[written.findIndex((events) => events > 2)]),
-        Effect.filterOrFail((run) => run !== undefined),
-        Effect.flatMap((run) => gateway.status(run.runId)),
-        Effect.filterOrFail((state) => state.status === "accepted" && state.runner !== null),
-        Effect.retry(Schedule.spaced("50 millis").pipe(Schedule.upTo("10 seconds"))),
-        Effect.mapError(
-          () =>
-            new DrillAborted({
-              message: "None of the drill's runs was seen running on a runner, so there was nobody to kill."
-            })
-        )
-      )
+      const hit = yield* seenRunning(gateway, runs, "nobody to kill")
       const victim = hit.runner ?? ""
       const instanceBefore = instanceOf(yield* kubernetes.pods, victim)
       yield* record(`kill ${victim}`, "action", kubernetes.deletePod(victim, 0))
@@ -71,11 +46,7 @@ export const KillRunner: Drill = {
         Effect.option,
         Effect.fork
       )
-      const unfinished = yield* Effect.forEach(
-        runs,
-        (run) => gateway.waitFor(run.runId, "completed", RECOVERY_LIMIT_MS).pipe(Effect.either),
-        { concurrency: RUNS }
-      ).pipe(Effect.map((results) => results.filter((result) => result._tag === "Left").length))
+      const unfinished = yield* unfinishedWithin(gateway, runs, RECOVERY_LIMIT_MS)
       const recoveryMs = yield* sinceKill
       const takeoverMs = Option.getOrNull(yield* Fiber.join(takeover))
 
