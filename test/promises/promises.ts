@@ -42,9 +42,12 @@ export const promises: ReadonlyArray<Promised> = [
     says: "A session is one entity on one runner: ask, cancel, approve, status",
     tests: [
       [failures, "starts three runners at once on a fresh database, each with a share of the shards"],
-      [runs, "carries a run from Ask to Completed, calling tools and waiting for an approval"]
-    ],
-    open: "no test has three runners route one session's calls to the same one and serialise them"
+      [runs, "carries a run from Ask to Completed, calling tools and waiting for an approval"],
+      [
+        "test/system/routing.test.ts",
+        "routes a session's calls to one of three runners, whoever calls, and carries them out one after the other"
+      ]
+    ]
   },
   {
     id: "A2",

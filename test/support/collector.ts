@@ -5,10 +5,13 @@ import { Effect, type Scope } from "effect"
 
 export interface CollectedSpan {
   readonly service: string
+  readonly pod: string
   readonly name: string
   readonly traceId: string
   readonly spanId: string
   readonly parentSpanId?: string
+  readonly startTimeUnixNano: string
+  readonly endTimeUnixNano: string
 }
 
 interface Otlp {
@@ -16,7 +19,7 @@ interface Otlp {
     readonly resource: {
       readonly attributes: ReadonlyArray<{ readonly key: string; readonly value: { readonly stringValue?: string } }>
     }
-    readonly scopeSpans: ReadonlyArray<{ readonly spans: ReadonlyArray<Omit<CollectedSpan, "service">> }>
+    readonly scopeSpans: ReadonlyArray<{ readonly spans: ReadonlyArray<Omit<CollectedSpan, "service" | "pod">> }>
   }>
 }
 
@@ -33,8 +36,9 @@ export const collector: Effect.Effect<
         request.on("data", (chunk) => (body += chunk))
         request.on("end", () => {
           for (const { resource, scopeSpans } of (JSON.parse(body) as Otlp).resourceSpans) {
-            const service = resource.attributes.find(({ key }) => key === "service.name")?.value.stringValue ?? ""
-            for (const scope of scopeSpans) spans.push(...scope.spans.map((span) => ({ ...span, service })))
+            const of = (name: string) => resource.attributes.find(({ key }) => key === name)?.value.stringValue ?? ""
+            const process = { service: of("service.name"), pod: of("k8s.pod.name") }
+            for (const scope of scopeSpans) spans.push(...scope.spans.map((span) => ({ ...span, ...process })))
           }
           response.writeHead(200, { "content-type": "application/json" }).end("{}")
         })
