@@ -42,7 +42,7 @@ interface Binding {
   readonly metadata: { readonly namespace: string }
 }
 
-export const grants = (stacks: ReadonlyArray<CapturedStack>): ReadonlyArray<Grant> =>
+export const grants = (stacks: ReadonlyArray<Pick<CapturedStack, "stack" | "resources">>): ReadonlyArray<Grant> =>
   stacks
     .flatMap(({ stack, resources }) =>
       resources.flatMap((resource): ReadonlyArray<Grant> => {

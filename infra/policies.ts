@@ -2,7 +2,7 @@
  * Policies as code: what no stack may make, whoever writes it. Plain functions over a resource's inputs, so that tests and the policy pack
  * (`policy/`) ask the same ones.
  */
-import { grants } from "./iam.ts"
+import { type Grant, grants } from "./iam.ts"
 import * as names from "./names.ts"
 import type { Captured, CapturedStack } from "./testing/capture.ts"
 
@@ -161,24 +161,31 @@ export interface Violation {
   readonly what: string
 }
 
-/** What the rights of certain accounts must never hold, seen over all stacks. */
-const overAll = (stacks: ReadonlyArray<CapturedStack>): ReadonlyArray<Violation> =>
-  grants(stacks).flatMap(({ who, role, on }) => {
-    const where = `${who}: ${role} on ${on}`
-    if (/^agents-deployer-/.test(who) && /secret|container\.(admin|developer)/i.test(role)) {
-      return [{ policy: "deployer-reads-no-secrets", where, what: "could read Secrets" }]
-    }
-    if (/^agents-checker@/.test(who) && !/^roles\/(logging\.logWriter|secretmanager\.secretAccessor)$/.test(role)) {
-      return [
-        {
-          policy: "pull-requests-change-nothing",
-          where,
-          what: "would let a pull request do more than write logs and comment"
-        }
-      ]
-    }
-    return []
-  })
+export interface GrantPolicy {
+  readonly name: string
+  readonly description: string
+  readonly violation: (grant: Grant) => string | undefined
+}
+
+/** What the rights of certain accounts must never hold. */
+export const grantPolicies: ReadonlyArray<GrantPolicy> = [
+  {
+    name: "deployer-reads-no-secrets",
+    description: "Deployers read no Secret",
+    violation: ({ who, role }) =>
+      /^agents-deployer-/.test(who) && /secret|container\.(admin|developer)/i.test(role)
+        ? "could read Secrets"
+        : undefined
+  },
+  {
+    name: "pull-requests-change-nothing",
+    description: "Builds of pull requests write logs and comment",
+    violation: ({ who, role }) =>
+      /^agents-checker@/.test(who) && !/^roles\/(logging\.logWriter|secretmanager\.secretAccessor)$/.test(role)
+        ? "would let a pull request do more than write logs and comment"
+        : undefined
+  }
+]
 
 export const violations = (stacks: ReadonlyArray<CapturedStack>): ReadonlyArray<Violation> => [
   ...stacks.flatMap(({ resources }) =>
@@ -189,5 +196,10 @@ export const violations = (stacks: ReadonlyArray<CapturedStack>): ReadonlyArray<
       })
     )
   ),
-  ...overAll(stacks)
+  ...grants(stacks).flatMap((grant) =>
+    grantPolicies.flatMap(({ name, violation }) => {
+      const what = violation(grant)
+      return what === undefined ? [] : [{ policy: name, where: `${grant.who}: ${grant.role} on ${grant.on}`, what }]
+    })
+  )
 ]
