@@ -15,6 +15,7 @@ import { lintVerb } from "./cli/lint.ts"
 import { migrateStatusVerb, migrateUpVerb } from "./cli/migrate.ts"
 import { rehearseVerb } from "./cli/rehearse.ts"
 import { releaseListVerb, releaseRecordVerb } from "./cli/release.ts"
+import { rollbackVerb } from "./cli/rollback.ts"
 import { serveVerb } from "./cli/serve.ts"
 import { surfaceDiffVerb, surfaceVerb } from "./cli/surface.ts"
 import { pricesSetVerb, pricesVerb, usageVerb } from "./cli/usage.ts"
@@ -34,6 +35,7 @@ const verbs: ReadonlyArray<Verb> = [
   migrateStatusVerb,
   releaseRecordVerb,
   releaseListVerb,
+  rollbackVerb,
   evidenceVerb,
   usageVerb,
   pricesVerb,
