@@ -1,4 +1,7 @@
 /** The checker of `make test-chaos` is itself checked: a true history passes, and each way of breaking it is found. */
+import { spawn } from "node:child_process"
+import { text as textOf } from "node:stream/consumers"
+import { fileURLToPath } from "node:url"
 import { describe, expect, it } from "vitest"
 import { tokensOf } from "../src/agent/model/LocalModel.ts"
 import type { Event, RecordedEvent } from "../src/domain/Event.ts"
@@ -154,10 +157,23 @@ it("draws the same schedule from the same seed, and every kind of fault from man
   expect([...new Set(faults.map(({ kind }) => kind))].toSorted()).toEqual([
     "cut-database",
     "cut-locks",
+    "cut-network",
     "freeze",
     "kill",
+    "lose-answers",
+    "power-cut",
     "restart-database",
     "roll"
   ])
   expect(faults.some((fault) => describeFault(fault).includes("back at once"))).toBe(true)
+})
+
+it("is played by a program of its own, outside of the test runner", async () => {
+  // It once imported what only works inside of it, and `make test-chaos` ended before its first schedule.
+  const play = spawn(process.execPath, [fileURLToPath(new URL("./chaos/run.ts", import.meta.url))], {
+    env: { ...process.env, SEED: "", SCHEDULES: "0" },
+    stdio: ["ignore", "pipe", "inherit"]
+  })
+  const printed = await textOf(play.stdout)
+  expect(printed).toContain("0 schedules, no promise broken")
 })

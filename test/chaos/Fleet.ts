@@ -13,11 +13,12 @@ import * as EmbeddedPostgres from "../../src/rehearsal/postgres/EmbeddedPostgres
 import * as ClusterClient from "../../src/runtime/ClusterClient.ts"
 import * as Database from "../../src/runtime/Database.ts"
 import { databaseFromUrl } from "../../src/runtime/Settings.ts"
-import { messageStorage } from "../support/cluster.ts"
 import type { TestImage } from "../support/image.ts"
+import { messageStorage } from "../support/message-storage.ts"
 import { makeRoles, migrate, urlAs } from "../support/migrate.ts"
 import { databaseSecret, startPod, type TestPod } from "../support/pods.ts"
 import { until } from "../support/wait.ts"
+import { type Link, link } from "./Link.ts"
 import type { Fault } from "./Scenario.ts"
 
 const DATABASE = "chaos"
@@ -36,6 +37,8 @@ export interface Fleet {
 interface Slot {
   pod: TestPod | undefined
   readonly address: string
+  /** Between it and Postgres. */
+  readonly link: Link
   /** Closed while the runner is to stay down. */
   readonly mayRun: Effect.Latch
 }
@@ -76,15 +79,24 @@ export const fleet = (options: {
       )
 
     const runtimeUrl = urlAs(server.url(DATABASE), "runtime")
-    const secret = yield* databaseSecret(runtimeUrl)
+    const through = ({ host }: Link) => {
+      const url = new URL(runtimeUrl)
+      url.hostname = host
+      return url.href
+    }
+    const target = { host: subnet.address(2), port: 5432 }
+    const clientLink = yield* link({ host: subnet.address(9), target })
     const gone: Array<string> = []
     const slots = yield* Effect.forEach(
       Array.from({ length: options.runners }, (_, index) => index),
       (index) =>
         Effect.gen(function* () {
+          const own = yield* link({ host: subnet.address(100 + index), target })
+          const secret = yield* databaseSecret(through(own))
           const slot: Slot = {
             pod: undefined,
             address: subnet.address(10 + index),
+            link: own,
             mayRun: yield* Effect.makeLatch(true)
           }
           yield* Effect.gen(function* () {
@@ -144,6 +156,25 @@ export const fleet = (options: {
           return endSessions(slot, true)
         case "cut-database":
           return endSessions(slot, false)
+        case "cut-network":
+          return (slot?.link.cut ?? Effect.void).pipe(
+            Effect.andThen(Effect.sleep(fault.millis)),
+            Effect.andThen(Effect.suspend(() => slot?.link.mend ?? Effect.void))
+          )
+        case "power-cut":
+          // Frozen, since the kernel would tell of a process that was killed. It never wakes up; another machine takes its place.
+          return Effect.gen(function* () {
+            const lost = slot?.pod
+            if (slot === undefined || lost === undefined) return
+            yield* slot.mayRun.close
+            yield* lost.signal("SIGSTOP")
+            yield* slot.link.abandon
+            yield* Effect.sleep(fault.downFor)
+            yield* lost.signal("SIGKILL")
+            yield* slot.mayRun.open
+          })
+        case "lose-answers":
+          return (slot?.link ?? clientLink).loseAnswers(fault.count)
         case "restart-database":
           // One restart after the other; a server that has not quite ended keeps its shared memory for a moment.
           return oneRestart(
@@ -159,6 +190,7 @@ export const fleet = (options: {
       (slot) =>
         Effect.gen(function* () {
           yield* slot.mayRun.open
+          yield* slot.link.mend
           yield* Effect.suspend(() => signal(slot, "SIGCONT"))
           yield* until(
             `the runner on ${slot.address} is ready`,
@@ -176,7 +208,7 @@ export const fleet = (options: {
       Feed.Default
     ).pipe(
       Layer.provideMerge(
-        Database.layer(databaseFromUrl(runtimeUrl), { applicationName: "chaos-client", maxConnections: 8 })
+        Database.layer(databaseFromUrl(through(clientLink)), { applicationName: "chaos-client", maxConnections: 8 })
       ),
       Layer.provide(Layer.succeed(CurrentProcess, { name: "client", release: "test" })),
       Layer.provide(Logger.minimumLogLevel(LogLevel.None)),

@@ -72,6 +72,33 @@ const carryOut = (planned: PlannedRun, told: Told) =>
     if (/\bapprove\b/.test(planned.message)) yield* approve
   })
 
+/**
+ * When all is healed somebody approves whatever waits, whoever should have: a client that was never answered went away, and
+ * its run may be there all the same. What nobody approves would wait for ever, and that is not the runtime's fault.
+ */
+const approveWhatWaits = (fleet: Fleet, scenario: Scenario, asked: ReadonlyArray<Told>) =>
+  Effect.gen(function* () {
+    const agent = yield* AgentClient
+    const waiting = yield* fleet.query<{ readonly run: string; readonly session: string }>(
+      `select run_id as run, session_id as session from agents.runs
+        where tenant_id = $1 and run_id = any($2) and status = 'waiting'`,
+      [tenantId, scenario.runs.map(({ run }) => run)]
+    )
+    yield* Effect.forEach(
+      waiting,
+      ({ run, session }) =>
+        agent.approve({ tenantId, sessionId: SessionId.make(session) }, RunId.make(run), "somebody").pipe(
+          Effect.tap(() =>
+            Effect.sync(() => {
+              for (const told of asked) if (told.run === run) told.approved = true
+            })
+          ),
+          Effect.ignore
+        ),
+      { concurrency: "unbounded", discard: true }
+    )
+  }).pipe(Effect.repeat(Schedule.spaced("500 millis")))
+
 /** Follows a session as a socket does, and goes on from the last event that arrived. */
 const watch = (session: string, seen: Array<RecordedEvent>) =>
   Effect.flatMap(Feed, (feed) =>
@@ -150,6 +177,7 @@ export const play = (
     const neverReady = yield* fleet.heal
     const healedAt = yield* Clock.currentTimeMillis
     yield* Effect.timeoutOption(clients.await, quietWithin)
+    yield* Effect.forkScoped(approveWhatWaits(fleet, scenario, asked))
     const quiet = yield* history(fleet, scenario).pipe(
       Effect.filterOrFail(
         ({ runs, open }) => open.length === 0 && runs.every(({ finished }) => finished),

@@ -23,6 +23,12 @@ export type Fault =
   | { readonly kind: "cut-locks"; readonly runner: number }
   /** Ends all database sessions of the runner. */
   | { readonly kind: "cut-database"; readonly runner: number }
+  /** Nothing passes between the runner and Postgres, and nobody is told: no reset, no answer. */
+  | { readonly kind: "cut-network"; readonly runner: number; readonly millis: number }
+  /** The runner's machine is gone, without a word to its peers or to Postgres. */
+  | { readonly kind: "power-cut"; readonly runner: number; readonly downFor: number }
+  /** What is written is committed, and the writer never hears of it. A number without a runner is the client. */
+  | { readonly kind: "lose-answers"; readonly runner: number; readonly count: number }
   | { readonly kind: "restart-database"; readonly signal: "SIGINT" | "SIGQUIT" }
 
 export type PlannedFault = Fault & { readonly at: number }
@@ -82,6 +88,10 @@ const faultOf = ({ between, chance, pick }: Random, runners: number): Fault => {
     "cut-locks",
     "cut-locks",
     "cut-database",
+    "cut-network",
+    "power-cut",
+    "lose-answers",
+    "lose-answers",
     "restart-database"
   ] as const)
   switch (kind) {
@@ -89,6 +99,12 @@ const faultOf = ({ between, chance, pick }: Random, runners: number): Fault => {
       return { kind, runner, downFor: chance(0.5) ? 0 : between(500, 4_000) }
     case "freeze":
       return { kind, runner, millis: chance(0.3) ? between(9_000, 14_000) : between(500, 6_000) }
+    case "cut-network":
+      return { kind, runner, millis: chance(0.3) ? between(8_000, 12_000) : between(500, 6_000) }
+    case "power-cut":
+      return { kind, runner, downFor: between(1_000, 12_000) }
+    case "lose-answers":
+      return { kind, runner: between(0, runners), count: between(1, 4) }
     case "restart-database":
       return { kind, signal: pick(["SIGINT", "SIGQUIT"]) }
     default:
@@ -121,14 +137,16 @@ export const scenario = (seed: number, runners: number): Scenario => {
 export const describeFault = (fault: PlannedFault): string => {
   const where = "runner" in fault ? ` ${fault.runner}` : ""
   const how =
-    fault.kind === "kill"
-      ? fault.downFor === 0
-        ? " and back at once"
-        : ` for ${fault.downFor}ms`
-      : fault.kind === "freeze"
-        ? ` for ${fault.millis}ms`
-        : fault.kind === "restart-database"
-          ? ` ${fault.signal}`
-          : ""
+    "count" in fault
+      ? ` of ${fault.count} writes`
+      : "signal" in fault
+        ? ` ${fault.signal}`
+        : "millis" in fault
+          ? ` for ${fault.millis}ms`
+          : "downFor" in fault
+            ? fault.downFor === 0
+              ? " and back at once"
+              : ` for ${fault.downFor}ms`
+            : ""
   return `${fault.kind}${where}${how} @${fault.at}`
 }

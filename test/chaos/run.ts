@@ -79,13 +79,7 @@ const program = Effect.gen(function* () {
           [history.runs.map(({ execution }) => execution)]
         )
         yield* Effect.promise(async () => {
-          await writeFile(
-            join(folder, "runners.log"),
-            stage
-              .output()
-              .slice(0)
-              .slice(Math.max(0, from - 20_000))
-          )
+          await writeFile(join(folder, "runners.log"), stage.output().slice(Math.max(0, from - 20_000)))
           await writeFile(
             join(folder, "history.json"),
             JSON.stringify({ plan, violations, history, messages }, null, 1)

@@ -10,12 +10,10 @@ import * as ClusterClient from "../../src/runtime/ClusterClient.ts"
 import * as Database from "../../src/runtime/Database.ts"
 import { databaseFromUrl } from "../../src/runtime/Settings.ts"
 import { type TestImage, testImage } from "./image.ts"
+import { messageStorage } from "./message-storage.ts"
 import { type MigratedDatabase, migratedDatabase } from "./migrated-database.ts"
 import { databaseSecret, startPod, type TestPod } from "./pods.ts"
 import { until } from "./wait.ts"
-
-/** Under which storage the tests run: `MESSAGE_STORAGE=group vitest run …` plays them on the other one. */
-export const messageStorage = process.env["MESSAGE_STORAGE"] === "group" ? "group" : "stock"
 
 export interface TestCluster {
   readonly database: MigratedDatabase

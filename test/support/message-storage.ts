@@ -1,0 +1,2 @@
+/** Under which storage the tests run: `MESSAGE_STORAGE=group vitest run …` plays them on the other one. Without vitest. */
+export const messageStorage = process.env["MESSAGE_STORAGE"] === "group" ? "group" : "stock"
