@@ -50,6 +50,14 @@ serve: setup ## Cloud Deploy's API on this machine, for an unmodified gcloud; Ct
 test: setup typecheck lint surface-check lint-delivery ## Types, lint, surface, then unit, property and system tests on a real Postgres
 	@vitest run
 
+.PHONY: tests
+tests: setup ## The tests alone: a build has a step of its own for each other part of `make test`
+	@vitest run
+
+.PHONY: audit
+audit: setup ## Ask npm for known weaknesses of the packages that the image holds (needs its registry)
+	@npm audit --omit=dev --audit-level=critical
+
 .PHONY: test-chaos
 test-chaos: setup ## Play 200 random schedules of faults on real runners and judge the histories (SEED=n plays one again)
 	@node test/chaos/run.ts

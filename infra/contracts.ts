@@ -26,6 +26,8 @@ export const foundation = contract("foundation", {
   /** Its being there is what matters: a database with a private address can't be made before it. */
   peering: Text,
   databaseKey: Text,
+  /** Of the region where a copy of the database may stand. */
+  replicaKey: Text,
   clusterKey: Text
 })
 

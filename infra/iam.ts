@@ -29,7 +29,7 @@ const subject = ({ type, inputs }: Captured): string => {
     type
       .split("/")[1]
       ?.split(":")[0]
-      ?.replace(/i[aA][mM].*$/, "") ?? ""
+      ?.replace(/iam.*$/i, "") ?? ""
   return `${kind === "" ? "account" : kind} ${text(inputs[resource]).split("/").at(-1)}`
 }
 

@@ -59,6 +59,9 @@ export const databaseSecret = (role: DatabaseRole): string => `agent-database-${
 export const modelSecret = "agent-model-key"
 
 export const releaseBucket = `${deliveryProject}-releases`
+/** What builds keep for the next one. */
+export const cacheBucket = `${deliveryProject}-build-cache`
+export const cacheRegistry = "agents-build-cache"
 /** Pulumi's state. Made before the first stack, by `infra/bootstrap`. */
 export const stateBucket = `${deliveryProject}-pulumi`
 export const stateKey = `projects/${deliveryProject}/locations/${region}/keyRings/pulumi/cryptoKeys/state`

@@ -69,6 +69,11 @@ export const policies: ReadonlyArray<Policy> = [
       ? undefined
       : "has no point-in-time recovery"
   ),
+  of(SQL, "own-key-of-its-region", "A database is encrypted with a key of ours, of the region it is in", (inputs) => {
+    const key = String(inputs["encryptionKeyName"] ?? "")
+    if (key === "") return "is encrypted with a key that is not ours"
+    return key.includes(`/locations/${String(inputs["region"])}/`) ? undefined : `has a key of another region: ${key}`
+  }),
   of(SQL, "highly-available", "The primary of prod survives the loss of a zone", (inputs) =>
     !isProd(inputs) ||
     inputs["masterInstanceName"] !== undefined ||
@@ -180,8 +185,10 @@ export const grantPolicies: ReadonlyArray<GrantPolicy> = [
   {
     name: "pull-requests-change-nothing",
     description: "Builds of pull requests write logs and comment",
-    violation: ({ who, role }) =>
-      /^agents-checker@/.test(who) && !/^roles\/(logging\.logWriter|secretmanager\.secretAccessor)$/.test(role)
+    violation: ({ who, role, on }) =>
+      /^agents-checker@/.test(who) &&
+      !/^roles\/(logging\.logWriter|secretmanager\.secretAccessor)$/.test(role) &&
+      !(role === "roles/storage.objectViewer" && on === `bucket ${names.cacheBucket}`)
         ? "would let a pull request do more than write logs and comment"
         : undefined
   }

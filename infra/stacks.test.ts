@@ -12,11 +12,10 @@ import { failureModes, logMetrics } from "./failureModes.ts"
 import { iamPage } from "./iam.ts"
 import { databaseRoles, databaseSecret, environments } from "./names.ts"
 import { objectives } from "./objectives.ts"
-import { policies, violations } from "./policies.ts"
+import { violations } from "./policies.ts"
 import type { Captured, CapturedStack } from "./testing/capture.ts"
 import { disagreements } from "./testing/disagreements.ts"
 import { type Facts, gather, root } from "./testing/facts.ts"
-import { mistakes } from "./testing/mistakes.ts"
 import { providerErrors } from "./testing/providerRules.ts"
 import { schemaErrors } from "./testing/schema.ts"
 
@@ -58,7 +57,24 @@ const renamed: ReadonlyArray<readonly [keyof Facts, string, string, RegExp]> = [
   ["captured", "[agents/agent-runtime]", "[default/agent-runtime]", /who may act as a Google account/],
   ["captured", '"name":"effect_cluster"', '"name":"effect"', /database in/],
   ["captured", '"name":"reader"', '"name":"readonly"', /logins in/],
-  ["cloudbuild", "us-central1-docker.pkg.dev", "us-docker.pkg.dev", /cloudbuild\.yaml does not name/]
+  ["cloudbuild", "us-central1-docker.pkg.dev", "us-docker.pkg.dev", /cloudbuild\.yaml does not name/],
+  ["cloudbuild", "agents-builder", "agents-build", /does not name agents-builder/],
+  ["cloudbuild", "agents-built", "agents-signed", /does not name agents-built/],
+  ["cloudbuild", "-build-cache", "-cache", /does not name .*build-cache/],
+  ["cloudbuild", "-releases", "-sources", /does not name .*-releases/],
+  ["cloudbuild", "workerPools/agents", "workerPools/builds", /does not name workerPools/],
+  [
+    "captured",
+    '"name":"agents","project":"effect-agents-example","serialPipeline"',
+    '"name":"agent","project":"effect-agents-example","serialPipeline"',
+    /pipeline that Pulumi creates/
+  ],
+  [
+    "captured",
+    '"iam.gke.io/gcp-service-account":"agent-runtime@',
+    '"iam.gke.io/gcp-service-account":"runtime@',
+    /who may act as a Google account/
+  ]
 ]
 
 describe("names in manifests, delivery files and infrastructure", () => {
@@ -91,7 +107,11 @@ const only = (captured: ReadonlyArray<Captured>, type: string) => {
 describe("the platform of one environment", () => {
   it("keeps the database private, encrypted, highly available and recoverable", () => {
     const [primary, replica] = ofType(prod, "gcp:sql/databaseInstance:DatabaseInstance")
-    expect(replica!.inputs).toMatchObject({ masterInstanceName: "agents", region: "us-east1" })
+    expect(replica!.inputs).toMatchObject({
+      masterInstanceName: "agents",
+      region: "us-east1",
+      encryptionKeyName: "projects/effect-agents-example-prod/locations/us-east1/keyRings/agents/cryptoKeys/database"
+    })
     expect(primary!.inputs).toMatchObject({
       databaseVersion: "POSTGRES_16",
       deletionProtection: true,
@@ -164,10 +184,10 @@ describe("the platform of one environment", () => {
     // A change here is a change of what is paid for: read the difference before you write the new number.
     expect(Object.fromEntries(stacks.map((one) => [`${one.project}/${one.stack}`, one.resources.length]))).toEqual({
       "foundation/shared": 23,
-      "foundation/dev": 39,
-      "foundation/staging": 39,
-      "foundation/prod": 39,
-      "delivery/shared": 35,
+      "foundation/dev": 42,
+      "foundation/staging": 42,
+      "foundation/prod": 42,
+      "delivery/shared": 40,
       "delivery/dev": 9,
       "delivery/staging": 13,
       "delivery/prod": 9,
@@ -187,6 +207,29 @@ describe("the platform of one environment", () => {
     for (const { inputs, name, secrets } of passwords) {
       if (inputs["type"] !== undefined) continue
       expect(secrets.join(), name).toMatch(/password|stringData/)
+    }
+  })
+
+  it("puts no secret into anything that is not secret: no other input and no output has one's value", () => {
+    const at = (value: unknown, path: string): unknown =>
+      path.split(".").reduce<unknown>((found, key) => (found as Record<string, unknown>)[key], value)
+    for (const { outputs, project, resources, stack } of stacks) {
+      const texts = (value: unknown): ReadonlyArray<string> =>
+        typeof value === "string" ? [value] : Object.values(value ?? {}).flatMap(texts)
+      const hidden = resources.flatMap(({ inputs, secrets }) => secrets.flatMap((path) => texts(at(inputs, path))))
+      // What stands beside a password in a Secret (host, port) is no secret.
+      const values = [...new Set(hidden)].filter((text) => /^[\w-]{32}$/.test(text))
+      if (project === "platform") expect(values, stack).toHaveLength(databaseRoles.length)
+      const plain = resources.map(({ inputs, secrets }) =>
+        JSON.stringify(inputs, (key, value: unknown) =>
+          secrets.some((path) => path.split(".").at(-1) === key && value === at(inputs, path)) ? "secret" : value
+        )
+      )
+      const seen = [...plain, JSON.stringify(outputs)]
+      expect(
+        values.filter((value) => seen.some((text) => text.includes(value))),
+        `${project}/${stack}`
+      ).toEqual([])
     }
   })
 
@@ -227,65 +270,6 @@ describe("what the stacks would make", () => {
 
   it("lets everybody do what docs/iam.md says", () => {
     expect(readFileSync(join(root, "docs", "iam.md"), "utf8"), "run make infra-docs").toBe(iamPage(stacks))
-  })
-})
-
-describe("a mistake", () => {
-  const checked = { schema: schemaErrors, provider: providerErrors } as const
-
-  for (const { by, edit, says, type, what, where } of mistakes) {
-    it(`is caught by ${by}: ${what}`, () => {
-      const resource = all.find((one) => {
-        const text = JSON.stringify(one.inputs)
-        return one.type.includes(type) && text.includes(edit[0]) && text.includes(where ?? "")
-      })
-      expect(resource, `a ${type} with ${edit[0]}`).toBeDefined()
-      const inputs = JSON.parse(JSON.stringify(resource!.inputs).replace(edit[0], edit[1])) as Captured["inputs"]
-      const found =
-        by === "schema" || by === "provider"
-          ? checked[by](resource!.type, inputs)
-          : policies
-              .filter(({ name }) => name === by)
-              .flatMap(({ violation }) => violation({ ...resource!, inputs }) ?? [])
-      expect(found.join("\n")).toMatch(says)
-    })
-  }
-
-  it("of every policy is among them", () => {
-    // Those that look at options and at what is not there are broken below.
-    const broken = new Set(mistakes.map(({ by }) => by))
-    const others = ["protected-keys", "no-keys"]
-    expect(policies.map(({ name }) => name).filter((name) => !broken.has(name) && !others.includes(name))).toEqual([])
-    const key = all.find(({ type }) => type.includes("kms/cryptoKey:"))!
-    const judge = (name: string, resource: Pick<Captured, "type" | "inputs" | "protect">) =>
-      policies.find((policy) => policy.name === name)!.violation(resource)
-    expect(judge("protected-keys", { ...key, protect: false })).toMatch(/not protected/)
-    expect(judge("no-keys", { type: "gcp:serviceaccount/key:Key", inputs: {}, protect: false })).toMatch(/stolen/)
-  })
-
-  it("in the rights of deployers and of pull requests is seen over all stacks", () => {
-    const builders = stacks.find(({ project, stack }) => project === "delivery" && stack === "shared")!
-    const grant = (account: string, role: string): CapturedStack => ({
-      ...builders,
-      resources: builders.resources.map((one) =>
-        JSON.stringify(one.inputs).includes(account) && one.inputs["role"] !== undefined
-          ? { ...one, inputs: { ...one.inputs, role } }
-          : one
-      )
-    })
-    expect(
-      violations([grant("agents-checker", "roles/artifactregistry.writer")]).map(({ policy }) => policy)
-    ).toContain("pull-requests-change-nothing")
-  })
-})
-
-describe("the figures of the list of mistakes", () => {
-  it("are those of the README of infra", () => {
-    const by = (name: string) => mistakes.filter((one) => one.by === name).length
-    const inPlace = mistakes.filter(({ tsc }) => tsc).length
-    const policy = mistakes.length - by("schema") - by("provider")
-    const line = `The list holds ${mistakes.length} mistakes: mocks take all, the compiler refuses ${inPlace}, the derived schema ${by("schema")}, the provider's rules ${by("provider")}, policies ${policy}.`
-    expect(readFileSync(join(root, "infra", "README.md"), "utf8")).toContain(line)
   })
 })
 
@@ -372,23 +356,6 @@ describe("the connections of a database", () => {
 })
 
 describe("the builds", () => {
-  it("use the substitutions that they declare, and declare those that they use", () => {
-    const builtIn = ["PROJECT_ID", "COMMIT_SHA", "SHORT_SHA", "BUILD_ID", "REPO_FULL_NAME", "_PR_NUMBER"]
-    for (const [file, text] of Object.entries(facts.cloudbuild)) {
-      const code = text.replace(/^\s*#.*$/gm, "")
-      const used = new Set([...code.matchAll(/\$\{?(_[A-Z_]+)/g)].map(([, name]) => name!))
-      const declared = new Set([...code.matchAll(/^ {2}(_[A-Z_]+):/gm)].map(([, name]) => name!))
-      expect(
-        [...used].filter((name) => !declared.has(name) && !builtIn.includes(name)),
-        `${file} uses`
-      ).toEqual([])
-      expect(
-        [...declared].filter((name) => !used.has(name)),
-        `${file} declares`
-      ).toEqual([])
-    }
-  })
-
   it("exist for every trigger", () => {
     const files = all
       .filter(({ type }) => type === "gcp:cloudbuild/trigger:Trigger")

@@ -8,6 +8,7 @@ import * as gcp from "@pulumi/gcp"
 import * as pulumi from "@pulumi/pulumi"
 import * as names from "../names.ts"
 import type { SharedSettings } from "../settings.ts"
+import { BuildCache } from "./BuildCache.ts"
 
 export class Builders extends pulumi.ComponentResource {
   /** E-mails. */
@@ -66,6 +67,7 @@ export class Builders extends pulumi.ComponentResource {
       { bucket: sources.name, role: "roles/storage.objectUser", member: builder.member },
       parent
     )
+    new BuildCache(`${name}-cache`, { builder: builder.member, checker: checker.member }, parent)
     // Its value is put in by a person: a token that may comment on pull requests of one repository, and nothing else.
     const comment = new gcp.secretmanager.Secret(
       `${name}-comment-token`,

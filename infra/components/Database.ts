@@ -23,6 +23,8 @@ export interface DatabaseArgs {
   /** The peering to Google's services: a private address can't be had before. */
   readonly peering: pulumi.Output<string>
   readonly key: pulumi.Output<string>
+  /** Of the replica's region. */
+  readonly replicaKey: pulumi.Output<string>
 }
 
 /** Flags with what speaks for each. */
@@ -114,8 +116,8 @@ export class Database extends pulumi.ComponentResource {
           region: names.replicaRegion,
           databaseVersion: "POSTGRES_16",
           masterInstanceName: instance.name,
+          encryptionKeyName: args.replicaKey,
           deletionProtection: protect,
-          // A key of the region it is in would be needed otherwise; Google's own encrypts it.
           settings: { ...common, availabilityType: "ZONAL" }
         },
         { ...parent, protect }

@@ -4,7 +4,7 @@ import { createRequire } from "node:module"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { grantPolicies, policies } from "../policies.ts"
 import { type Captured, captureAll } from "../testing/capture.ts"
-import { mistakes } from "../testing/mistakes.ts"
+import { made, mistakes } from "../testing/mistakes.ts"
 
 interface Diagnostic {
   readonly getPolicyname: () => string
@@ -91,14 +91,10 @@ describe("the policy pack", () => {
     expect(await judgeStack(resources)).toEqual([])
   })
 
-  for (const { by, edit, type, what, where } of mistakes.filter(({ by }) => !["schema", "provider"].includes(by))) {
-    it(`refuses ${what}`, async () => {
-      const resource = resources.find((one) => {
-        const text = JSON.stringify(one.inputs)
-        return one.type.includes(type) && text.includes(edit[0]) && text.includes(where ?? "")
-      })!
-      const inputs = JSON.parse(JSON.stringify(resource.inputs).replace(edit[0], edit[1])) as Captured["inputs"]
-      expect(await judge({ ...resource, inputs })).toContain(by)
+  for (const mistake of mistakes.filter(({ by }) => !["schema", "provider"].includes(by))) {
+    it(`refuses ${mistake.what}`, async () => {
+      const { inputs, resource } = made(resources, mistake)
+      expect(await judge({ ...resource, inputs })).toContain(mistake.by)
     })
   }
 

@@ -103,7 +103,18 @@ const delivery = ({ delivery: { pipelines, skaffold }, captured, overlays, cloud
       skaffold.build.artifacts.map(({ image }) => image),
       names.images
     ),
-    ...[names.registryUrl, names.pipeline, names.region, names.releaseBucket, names.builderAccount]
+    ...[
+      names.registryUrl,
+      names.pipeline,
+      names.region,
+      names.releaseBucket,
+      names.builderAccount,
+      names.cacheBucket,
+      names.cacheRegistry,
+      names.attestor,
+      names.attestorKeyRing,
+      `workerPools/${names.workerPool}`
+    ]
       .filter((name) => !cloudbuild["cloudbuild.yaml"]?.includes(name))
       .map((name) => `cloudbuild.yaml does not name ${name}`)
   ]

@@ -1,3 +1,5 @@
+import type { Captured } from "./capture.ts"
+
 /**
  * Mistakes that people make, each with the check that catches it. `edit` changes the text of the inputs of the first resource of that
  * type. None of them is seen by mocks, which take any input; `tsc` sees those that are typed in place (`tsc: true`).
@@ -24,7 +26,45 @@ const mistake = (
   tsc = false
 ): Mistake => ({ what, type, edit: [from, to], by, says, tsc })
 
+/** The resource that a mistake is made in, and its inputs with the mistake. */
+export const made = (
+  all: ReadonlyArray<Captured>,
+  { edit, type, where }: Mistake
+): { readonly resource: Captured; readonly inputs: Captured["inputs"] } => {
+  const resource = all.find((one) => {
+    const text = JSON.stringify(one.inputs)
+    return one.type.includes(type) && text.includes(edit[0]) && text.includes(where ?? "")
+  })
+  if (resource === undefined) throw new Error(`No ${type} has ${edit[0]}: this mistake can't be made any more.`)
+  return { resource, inputs: JSON.parse(JSON.stringify(resource.inputs).replace(edit[0], edit[1])) }
+}
+
 export const mistakes: ReadonlyArray<Mistake> = [
+  mistake(
+    "a required argument left out",
+    "sql/databaseInstance:",
+    '"databaseVersion":"POSTGRES_16",',
+    "",
+    "schema",
+    /databaseVersion: is missing/,
+    true
+  ),
+  mistake(
+    "a documented value misspelt: how conditions combine",
+    "monitoring/alertPolicy:",
+    '"combiner":"OR"',
+    '"combiner":"XOR"',
+    "schema",
+    /none of/
+  ),
+  mistake(
+    "a dashboard that is no JSON",
+    "monitoring/dashboard:",
+    '"dashboardJson":"{',
+    '"dashboardJson":"',
+    "provider",
+    /JSON/
+  ),
   mistake(
     "a nested property misspelt",
     "sql/databaseInstance:",
@@ -242,6 +282,22 @@ export const mistakes: ReadonlyArray<Mistake> = [
     '"ALLOW_UNENCRYPTED_AND_ENCRYPTED"',
     "encrypted-connections",
     /plain/
+  ),
+  mistake(
+    "a replica with the key of the primary's region",
+    "sql/databaseInstance:",
+    "locations/us-east1",
+    "locations/us-central1",
+    "own-key-of-its-region",
+    /another region/
+  ),
+  mistake(
+    "a database with Google's own key",
+    "sql/databaseInstance:",
+    '"encryptionKeyName"',
+    '"rootPassword"',
+    "own-key-of-its-region",
+    /not ours/
   ),
   mistake(
     "no point-in-time recovery",

@@ -26,6 +26,7 @@ export const program = (stack: string): Record<string, pulumi.Output<string>> =>
     edgeSubnet: network.edgeSubnet.id,
     peering: network.peering.id,
     databaseKey: keys.database,
+    replicaKey: keys.replica,
     clusterKey: keys.cluster
   })
 }

@@ -36,7 +36,8 @@ export const program = (environment: string): Record<string, pulumi.Output<strin
     settings,
     network: foundation.network,
     peering: foundation.peering,
-    key: foundation.databaseKey
+    key: foundation.databaseKey,
+    replicaKey: foundation.replicaKey
   })
   const analytics = new Analytics(environment, { environment, database })
   const identities = new Identities(environment, { environment, pool: cluster.cluster })

@@ -48,7 +48,7 @@ const mistakes: ReadonlyArray<
     "a wrong type",
     "automapSubstitutions: true",
     'automapSubstitutions: "true"',
-    "steps[push].automapSubstitutions",
+    "steps[image].automapSubstitutions",
     "must be a boolean"
   ],
   ["a duration without its unit", "timeout: 2400s", "timeout: 2400", "timeout", "must be seconds"],
@@ -78,15 +78,15 @@ const mistakes: ReadonlyArray<
     "a wait for nothing and something",
     'waitFor: ["-"]',
     'waitFor: ["-", "-"]',
-    "steps[tools].waitFor[0]",
+    "steps[restore].waitFor[0]",
     "stands alone"
   ],
   ["two steps of one name", "id: install", "id: tools", "steps[install].id", "there twice"],
   [
     "a mistyped substitution in an argument",
-    "$_REGISTRY/agents:$COMMIT_SHA, .]",
-    "$_REGISTY/agents:$COMMIT_SHA, .]",
-    "steps[image].args[4]",
+    "$_REGISTRY/agents-smoke:$COMMIT_SHA, smoke]",
+    "$_REGISTY/agents-smoke:$COMMIT_SHA, smoke]",
+    "steps[smoke-image].args[2]",
     "Did you mean $_REGISTRY?"
   ],
   [
@@ -98,16 +98,16 @@ const mistakes: ReadonlyArray<
   ],
   [
     "a mistyped built-in",
-    "COMMIT=$COMMIT_SHA",
-    "COMMIT=$COMIT_SHA",
-    "steps[image].args[2]",
+    "agents-smoke:$COMMIT_SHA, smoke]",
+    "agents-smoke:$COMIT_SHA, smoke]",
+    "steps[smoke-image].args[2]",
     "Did you mean $COMMIT_SHA?"
   ],
   [
     "a script that gets no substitutions",
     "    automapSubstitutions: true\n",
     "",
-    "steps[push].script",
+    "steps[image].script",
     "nothing is put into a script"
   ],
   [
@@ -133,8 +133,8 @@ const mistakes: ReadonlyArray<
   ],
   [
     "a step that may take longer than the build",
-    "  - id: push\n",
-    "  - id: push\n    timeout: 9000s\n",
+    /(- id: push\n[\s\S]*?timeout: )600s/,
+    "$19000s",
     "steps[push].timeout",
     "longer than the build"
   ],
@@ -188,7 +188,7 @@ const numbered = (path: string): string => {
   const ids = [...readFileSync(join(root, "cloudbuild.yaml"), "utf8").matchAll(/^ {2}- id: (\S+)/gm)].map(
     ([, id]) => id
   )
-  return path.replace(/\[([a-z]+)\]/, (_, id: string) => {
+  return path.replace(/\[([a-z-]+)\]/, (_, id: string) => {
     expect(ids).toContain(id)
     return `[${ids.indexOf(id)}]`
   })
