@@ -1,7 +1,9 @@
+import { ClusterWorkflowEngine, TestRunner } from "@effect/cluster"
+import { PersistedQueue } from "@effect/experimental"
 import { describe, expect, it } from "@effect/vitest"
-import { Activity, WorkflowEngine } from "@effect/workflow"
+import { Activity, DurableQueue, WorkflowEngine } from "@effect/workflow"
 import { Effect, Exit, Layer, Ref, Schema } from "effect"
-import { activityName, declare, declaredName } from "./Declaration.ts"
+import { activityName, declare, declaredName, queueOf } from "./Declaration.ts"
 import { Handover } from "./Handover.ts"
 import { carries } from "./registry.ts"
 
@@ -18,6 +20,27 @@ const example = declare({
     each: { name: "Each", success: Schema.Number, error: Broken, keyed: true }
   }
 })
+
+const Checks = DurableQueue.make({
+  name: "Checks",
+  payload: { page: Schema.Number },
+  success: Schema.String,
+  error: Broken,
+  idempotencyKey: ({ page }) => String(page)
+})
+
+const checked = declare({
+  name: "Checked",
+  payload: Schema.Struct({ id: Schema.String }),
+  success: Schema.String,
+  error: Broken,
+  idempotencyKey: ({ id }) => id,
+  activities: { first: { name: "First", success: Schema.String, error: Broken } },
+  queues: { check: Checks }
+})
+
+const cluster = Layer.provideMerge(ClusterWorkflowEngine.layer, TestRunner.layer)
+const store = Layer.provideMerge(PersistedQueue.layer, PersistedQueue.layerStoreMemory)
 
 const nothing = { onCancelled: () => Effect.void }
 
@@ -106,6 +129,53 @@ describe("Declaration", () => {
     // @ts-expect-error the declared schema says string
     const wrong = example.toLayer((_, steps) => steps.first(Effect.succeed(1)), nothing)
     expect([layer, wrong]).toHaveLength(2)
+  })
+
+  it.live("hands items of a queue to its workers, and goes on with their answers", () =>
+    Effect.gen(function* () {
+      const worked = yield* Ref.make<ReadonlyArray<number>>([])
+      const worker = DurableQueue.worker(checked.queues.check, ({ page }) =>
+        Ref.update(worked, (all) => [...all, page]).pipe(
+          Effect.andThen(page < 3 ? Effect.succeed(`page ${page}`) : Effect.fail(new Broken({ retryable: false })))
+        )
+      )
+      const layer = checked.toLayer(
+        (_, steps) =>
+          Effect.gen(function* () {
+            const one = yield* steps.check({ page: 1 })
+            // The same item is the same piece of work.
+            const again = yield* steps.check({ page: 1 })
+            const two = yield* steps.check({ page: 2 })
+            const three = yield* Effect.catchAll(steps.check({ page: 3 }), ({ _tag }) => Effect.succeed(_tag))
+            return [one, again, two, three].join()
+          }),
+        nothing
+      )
+      const result = yield* checked.workflow.execute({ id: "x" }).pipe(
+        Effect.provide(
+          // Not `WorkflowEngine.layerMemory`: it misses an answer that comes before the execution waits for it.
+          Layer.merge(layer, worker).pipe(Layer.provideMerge(cluster), Layer.provide(store))
+        )
+      )
+      expect(result).toBe("page 1,page 1,page 2,Broken")
+      expect(yield* Ref.get(worked)).toEqual([1, 2, 3])
+    })
+  )
+
+  it("does not let a handler use a queue that is not declared, nor another item than it declares", () => {
+    // @ts-expect-error the declaration does not list it
+    const layer = example.toLayer(() => DurableQueue.process(Checks, { page: 1 }), nothing)
+    // @ts-expect-error it does not even where another one is listed: not around `steps`
+    const around = checked.toLayer(() => DurableQueue.process(Checks, { page: 1 }), nothing)
+    // @ts-expect-error the declared schema says number
+    const wrong = checked.toLayer((_, steps) => steps.check({ page: "one" }), nothing)
+    expect([layer, around, wrong]).toHaveLength(3)
+  })
+
+  it("finds the queue behind the name of an answer", () => {
+    expect(queueOf("DurableQueue/Checks/0ab1")).toBe("Checks")
+    expect(queueOf("DurableQueue/a/b/0ab1")).toBe("a/b")
+    expect(queueOf("Approval")).toBeUndefined()
   })
 
   it("refuses two steps of one name", () => {

@@ -1,12 +1,13 @@
 /**
  * The durable parts of a workflow, declared in one place.
  *
- * Effect finds durable work by name: activity `<name>/<attempt>`, deferred `<name>`, clock `<name>`. Names and schemas are
- * therefore the contract between releases, and `surface.json` is made from these declarations. A handler receives `steps`
+ * Effect finds durable work by name: activity `<name>/<attempt>`, deferred `<name>`, clock `<name>`, queue `<name>` with the key
+ * of each item. Names and schemas are therefore the contract between releases, and `surface.json` is made from these declarations. A handler receives `steps`
  * with exactly what is declared; an activity that it makes up for itself does not typecheck.
  */
 import { ClusterSchema } from "@effect/cluster"
-import { Activity, DurableClock, DurableDeferred, Workflow } from "@effect/workflow"
+import { PersistedQueueFactory } from "@effect/experimental/PersistedQueue"
+import { Activity, DurableClock, DurableDeferred, DurableQueue, Workflow } from "@effect/workflow"
 import { WorkflowEngine, WorkflowInstance } from "@effect/workflow/WorkflowEngine"
 import {
   Context,
@@ -39,9 +40,23 @@ export interface ClockDeclaration {
   readonly name: string
 }
 
+/**
+ * Work that the execution hands to workers, who bound how much of it is under way at once, and whose answer it waits for: made by
+ * `DurableQueue.make`, worked on by `DurableQueue.worker`. An item is worked on at least once.
+ */
+export interface QueueDeclaration {
+  readonly name: string
+  readonly payloadSchema: AnySchema
+  /** Of what an item's name in its execution is made: an item that is offered again is the same one. */
+  readonly idempotencyKey: (payload: never) => string
+  /** How an item is answered. */
+  readonly deferred: DurableDeferred.DurableDeferred<AnySchema, AnyError>
+}
+
 type Activities = Readonly<Record<string, ActivityDeclaration>>
 type Deferreds = Readonly<Record<string, DurableDeferred.DurableDeferred<AnySchema, AnyError>>>
 type Clocks = Readonly<Record<string, ClockDeclaration>>
+type Queues = Readonly<Record<string, QueueDeclaration>>
 
 /** What the surface reads of a declaration. */
 export interface AnyDeclaration {
@@ -50,6 +65,7 @@ export interface AnyDeclaration {
   readonly activities: Activities
   readonly deferreds: Deferreds
   readonly clocks: Clocks
+  readonly queues: Queues
 }
 
 export interface Declaration<
@@ -59,7 +75,8 @@ export interface Declaration<
   Error extends AnyError,
   A extends Activities,
   D extends Deferreds,
-  C extends Clocks
+  C extends Clocks,
+  Q extends Queues
 > extends AnyDeclaration {
   readonly workflow: Workflow.Workflow<Name, Payload, Success, Error>
   /** Of what the execution's id is made, together with the workflow's name. */
@@ -67,11 +84,12 @@ export interface Declaration<
   readonly activities: A
   readonly deferreds: D
   readonly clocks: C
+  readonly queues: Q
   /** Carries the workflow out. `onCancelled` runs when an execution ends because it was interrupted for good. */
   readonly toLayer: <R, RC = never>(
     handler: (
       payload: Payload["Type"],
-      steps: Steps<A, D, C>,
+      steps: Steps<A, D, C, Q>,
       executionId: string
     ) => Effect.Effect<Success["Type"], Error["Type"], R>,
     options: {
@@ -80,8 +98,11 @@ export interface Declaration<
     ...undeclared: [Extract<R, WorkflowEngine | WorkflowInstance>] extends [never]
       ? []
       : [error: "A durable part is used that the declaration does not list: use `steps`"]
-  ) => Layer.Layer<never, never, WorkflowEngine | Exclude<R | RC, Scope.Scope>>
+  ) => Layer.Layer<never, never, WorkflowEngine | StoreOf<Q> | Exclude<R | RC, Scope.Scope>>
 }
+
+/** Where the items of queues are kept: asked for by a workflow that declares one. */
+type StoreOf<Q extends Queues> = [keyof Q] extends [never] ? never : PersistedQueueFactory
 
 type Body<Activity extends ActivityDeclaration, R> = Effect.Effect<
   Activity["success"]["Type"],
@@ -89,7 +110,7 @@ type Body<Activity extends ActivityDeclaration, R> = Effect.Effect<
   R
 >
 
-export type Steps<A extends Activities, D extends Deferreds, C extends Clocks> = {
+export type Steps<A extends Activities, D extends Deferreds, C extends Clocks, Q extends Queues> = {
   /** Runs the activity's body once for good: at least once, with the first recorded outcome as the outcome. */
   readonly [K in keyof A]: A[K]["keyed"] extends true
     ? <R>(key: string, body: Body<A[K], R>) => Effect.Effect<A[K]["success"]["Type"], A[K]["error"]["Type"], R>
@@ -99,7 +120,14 @@ export type Steps<A extends Activities, D extends Deferreds, C extends Clocks> =
   readonly [K in keyof D]: Effect.Effect<D[K]["successSchema"]["Type"], D[K]["errorSchema"]["Type"]>
 } & {
   readonly [K in keyof C]: (duration: Duration.DurationInput) => Effect.Effect<void>
+} & {
+  /** Offers the item, and waits for a worker's answer as for a deferred. */
+  readonly [K in keyof Q]: (
+    payload: Q[K]["payloadSchema"]["Type"]
+  ) => Effect.Effect<Q[K]["deferred"]["successSchema"]["Type"], Q[K]["deferred"]["errorSchema"]["Type"]>
 }
+
+type AnyQueue = DurableQueue.DurableQueue<AnySchema, AnySchema, AnyError>
 
 /** The durable name of an activity, as the cluster's tables have it. */
 export const activityName = (activity: ActivityDeclaration, key?: string): string =>
@@ -107,6 +135,10 @@ export const activityName = (activity: ActivityDeclaration, key?: string): strin
 
 /** The declared name behind a durable one. */
 export const declaredName = (durableName: string): string => durableName.replace(/#.*$/, "")
+
+/** The queue of whose item this deferred is the answer, for a name that the library makes: `DurableQueue/<name>/<digest>`. */
+export const queueOf = (deferredName: string): string | undefined =>
+  /^DurableQueue\/(.*)\/[^/]*$/.exec(deferredName)?.[1]
 
 const RETRIES = 3
 
@@ -123,7 +155,8 @@ export const declare = <
   Error extends AnyError,
   const A extends Activities,
   const D extends Deferreds = Record<never, never>,
-  const C extends Clocks = Record<never, never>
+  const C extends Clocks = Record<never, never>,
+  const Q extends Queues = Record<never, never>
 >(options: {
   readonly name: Name
   readonly payload: Payload
@@ -134,10 +167,12 @@ export const declare = <
   readonly activities: A
   readonly deferreds?: D
   readonly clocks?: C
-}): Declaration<Name, Payload, Success, Error, A, D, C> => {
+  readonly queues?: Q
+}): Declaration<Name, Payload, Success, Error, A, D, C, Q> => {
   const deferreds = options.deferreds ?? ({} as D)
   const clocks = options.clocks ?? ({} as C)
-  const names = [options.activities, deferreds, clocks].flatMap((parts) => Object.keys(parts))
+  const queues = options.queues ?? ({} as Q)
+  const names = [options.activities, deferreds, clocks, queues].flatMap((parts) => Object.keys(parts))
   if (new Set(names).size !== names.length) throw new Error(`${options.name}: two steps have the same name`)
 
   const workflow = Workflow.make({
@@ -152,7 +187,8 @@ export const declare = <
         : (Context.make(ClusterSchema.ShardGroup, options.shardGroup) as Context.Context<never>)
   }) as unknown as Workflow.Workflow<Name, Payload, Success, Error>
 
-  const stepsOf = (context: Context.Context<WorkflowEngine | WorkflowInstance>, executionId: string) => {
+  type Services = WorkflowEngine | WorkflowInstance | PersistedQueueFactory
+  const stepsOf = (context: Context.Context<Services>, executionId: string) => {
     const leaving = Handover.pipe(Effect.flatMap((handover) => handover.leaving(workflow, executionId)))
     const handOver = Effect.flatMap(leaving, (yes) =>
       yes ? Effect.delay(Effect.interrupt, HANDOVER_PAUSE) : Effect.void
@@ -206,13 +242,17 @@ export const declare = <
             Effect.andThen(DurableClock.sleep({ name: clock.name, duration, inMemoryThreshold: "1 millis" })),
             Effect.provide(context)
           )
-      )
-    } as unknown as Steps<A, D, C>
+      ),
+      ...Record.map(queues as Queues, (queue) => (payload: unknown) => {
+        const item = DurableQueue.process(queue as unknown as AnyQueue, payload)
+        return handOver.pipe(Effect.andThen(item), Effect.provide(context))
+      })
+    } as unknown as Steps<A, D, C, Q>
   }
 
   type Handler = (
     payload: Payload["Type"],
-    steps: Steps<A, D, C>,
+    steps: Steps<A, D, C, Q>,
     executionId: string
   ) => Effect.Effect<Success["Type"], Error["Type"]>
   type OnCancelled = (payload: Payload["Type"], executionId: string) => Effect.Effect<void>
@@ -223,16 +263,18 @@ export const declare = <
     activities: options.activities,
     deferreds,
     clocks,
+    queues,
     toLayer: ((handler: Handler, { onCancelled }: { readonly onCancelled: OnCancelled }) =>
       workflow.toLayer((payload, executionId) =>
         Effect.gen(function* () {
-          const engine = yield* WorkflowEngine
           const instance = yield* WorkflowInstance
-          const context = Context.make(WorkflowEngine, engine).pipe(Context.add(WorkflowInstance, instance))
+          const context = (yield* Effect.context<Services>()).pipe(
+            Context.pick(WorkflowEngine, WorkflowInstance, PersistedQueueFactory)
+          )
           // The scope also closes with an interruption when the runner merely gives the execution away.
           yield* Workflow.addFinalizer(() => (instance.interrupted ? onCancelled(payload, executionId) : Effect.void))
           return yield* handler(payload, stepsOf(context, executionId), executionId)
         })
-      )) as unknown as Declaration<Name, Payload, Success, Error, A, D, C>["toLayer"]
+      )) as unknown as Declaration<Name, Payload, Success, Error, A, D, C, Q>["toLayer"]
   }
 }

@@ -28,6 +28,7 @@ export interface Carries {
         readonly activities: ReadonlyArray<string>
         readonly deferreds: ReadonlyArray<string>
         readonly clocks: ReadonlyArray<string>
+        readonly queues: ReadonlyArray<string>
       }
     >
   >
@@ -36,14 +37,15 @@ export interface Carries {
 
 export const carries: Carries = {
   workflows: Object.fromEntries(
-    declarations.map(({ workflow, activities, deferreds, clocks }) => [
+    declarations.map(({ workflow, activities, deferreds, clocks, queues }) => [
       workflow.name,
       {
         activities: Object.values(activities).map((activity) =>
           activityName(activity, activity.keyed ? "*" : undefined)
         ),
         deferreds: Object.values(deferreds).map(({ name }) => name),
-        clocks: Object.values(clocks).map(({ name }) => name)
+        clocks: Object.values(clocks).map(({ name }) => name),
+        queues: Object.values(queues).map(({ name }) => name)
       }
     ])
   ),

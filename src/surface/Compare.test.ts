@@ -1,12 +1,22 @@
 import { ClusterSchema, Entity } from "@effect/cluster"
 import { Rpc } from "@effect/rpc"
 import { describe, expect, it } from "@effect/vitest"
-import { DurableDeferred } from "@effect/workflow"
+import { DurableDeferred, DurableQueue } from "@effect/workflow"
 import { Effect, Schema as S } from "effect"
 import { type AnyDeclaration, declare } from "../agent/Declaration.ts"
 import { type Assumptions, compare, everything } from "./Compare.ts"
 import { extract, type Sources } from "./extract.ts"
 import * as Surface from "./Surface.ts"
+
+const checks = (change: object) =>
+  DurableQueue.make({
+    name: "Checks",
+    payload: { page: S.Number },
+    success: S.String,
+    error: S.Never,
+    idempotencyKey: ({ page }: { readonly page: number }) => String(page),
+    ...change
+  })
 
 const base = {
   name: "Order",
@@ -19,7 +29,8 @@ const base = {
     tool: { name: "Tool", success: S.String, error: S.Never, keyed: true }
   },
   deferreds: { approval: DurableDeferred.make("Approval", { success: S.Struct({ by: S.String }) }) },
-  clocks: { cooldown: { name: "Cooldown" } }
+  clocks: { cooldown: { name: "Cooldown" } },
+  queues: { check: checks({}) }
 }
 
 const Call = Rpc.make("Call", { payload: { id: S.String }, success: S.String }).annotate(ClusterSchema.Persisted, true)
@@ -118,6 +129,31 @@ describe("compare", () => {
       title: "a clock renamed",
       after: workflow({ clocks: { cooldown: { name: "Rest" } } }),
       expected: ["refuse clock-gone Order / clock Cooldown"]
+    },
+    {
+      title: "a queue renamed",
+      after: workflow({ queues: { check: checks({ name: "Inspections" }) } }),
+      expected: ["refuse queue-gone Order / queue Checks"]
+    },
+    {
+      title: "an item of a queue with one more field",
+      after: workflow({ queues: { check: checks({ payload: { page: S.Number, of: S.Number } }) } }),
+      expected: ["refuse queue-payload Order / queue Checks"]
+    },
+    {
+      title: "another answer of a queue",
+      after: workflow({ queues: { check: checks({ success: S.Number }) } }),
+      expected: ["refuse queue-result Order / queue Checks", "refuse queue-result Order / queue Checks"]
+    },
+    {
+      title: "another key of a queue's items",
+      after: workflow({ queues: { check: checks({ idempotencyKey: () => "one" }) } }),
+      expected: ["refuse queue-key Order / queue Checks"]
+    },
+    {
+      title: "a queue removed",
+      after: workflow({ queues: {} }),
+      expected: ["refuse queue-gone Order / queue Checks"]
     },
     {
       title: "another idempotency key",

@@ -8,7 +8,7 @@ import {
   type Part,
   type Verdict
 } from "./Difference.ts"
-import type { WorkflowSurface } from "./Surface.ts"
+import type { QueueSurface, WorkflowSurface } from "./Surface.ts"
 
 export const workflowDifferences = (
   name: string,
@@ -130,9 +130,64 @@ export const workflowDifferences = (
     })
   }
 
+  for (const queue of keys(before.queues)) {
+    const [old, now] = [before.queues[queue]!, after.queues[queue]]
+    const here = `${name} / queue ${queue}`
+    if (now === undefined) {
+      found.push({
+        rule: "queue-gone",
+        verdict: names("refuse"),
+        name: here,
+        what: `Queue ${queue} of ${name} is no longer declared: removed or renamed.${missed}`,
+        why: "Items and answers are kept by the queue's name. No worker takes what waits in it any more, and what was answered is handed out again under another name.",
+        fix: "Keep the queue, and a worker for it, under its old name until no execution waits for an item of it."
+      })
+      continue
+    }
+    for (const part of ["payload", "success", "error"] as const) {
+      found.push(
+        ...changed(
+          {
+            rule: part === "payload" ? "queue-payload" : "queue-result",
+            name: here,
+            part,
+            old: old[part],
+            new: now[part],
+            whenNewReads:
+              part === "payload"
+                ? "An item that the old release offered can't be worked on: its execution waits for ever."
+                : "An execution that goes on past an answered item reads the answer, and fails for good.",
+            whenOldReads:
+              part === "payload"
+                ? "While both run, an old worker takes an item of the new release and can't read it."
+                : "An execution moves between runners: an old one that reads the new answer fails it for good."
+          },
+          shapes
+        )
+      )
+    }
+    if (queueKeyMoved(old, now)) {
+      found.push({
+        rule: "queue-key",
+        verdict: names("refuse"),
+        name: here,
+        what: `The key of queue ${queue} of ${name} makes another key of the same item.${missed}`,
+        why: "An execution that goes on past an answered item finds no answer under the new key, and hands the item out again.",
+        fix: "Keep the key as it was. Another key belongs to a new queue in a new workflow version."
+      })
+    }
+  }
+
   found.push(...keyDifferences(name, before, after, shapes))
   return found
 }
+
+/** Samples whose payload is another one tell nothing: a changed field is the payload's own difference. */
+const queueKeyMoved = (old: QueueSurface, now: QueueSurface): boolean =>
+  old.keySamples.some(({ payload, key }, i) => {
+    const other = now.keySamples[i]
+    return other !== undefined && JSON.stringify(other.payload) === JSON.stringify(payload) && other.key !== key
+  })
 
 const keyDifferences = (
   name: string,

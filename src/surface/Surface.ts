@@ -20,6 +20,15 @@ export const Activity = Schema.Struct({
 
 export const Deferred = Schema.Struct({ success: ShapeSchema, error: ShapeSchema })
 
+/** Work that executions hand to workers. Its items and their answers lie in the database, by the name and the item's key. */
+export const Queue = Schema.Struct({
+  payload: ShapeSchema,
+  success: ShapeSchema,
+  error: ShapeSchema,
+  /** What the key makes of sample payloads; none for a payload that is no struct. */
+  keySamples: Schema.Array(Schema.Struct({ payload: named(Schema.Unknown), key: Schema.String }))
+})
+
 /**
  * What the idempotency key makes of a sample payload. The key is a function, and its text changes with every bundler; but
  * the execution ids of the same payloads change exactly when what the key is made of does.
@@ -38,7 +47,9 @@ export const Workflow = Schema.Struct({
   keySamples: Schema.Array(KeySample),
   activities: named(Activity),
   deferreds: named(Deferred),
-  clocks: Schema.Array(Schema.String)
+  clocks: Schema.Array(Schema.String),
+  /** Releases from before there were any say nothing of them. */
+  queues: Schema.optionalWith(named(Queue), { default: () => ({}) })
 })
 
 export const RpcShape = Schema.Struct({
@@ -71,6 +82,7 @@ export const Surface = Schema.Struct({
 })
 export type Surface = typeof Surface.Type
 export type WorkflowSurface = typeof Workflow.Type
+export type QueueSurface = typeof Queue.Type
 
 /** The document is no surface that this release can read. `newer`: it was written by a later format of this tool. */
 export class SurfaceUnreadable extends Data.TaggedError("SurfaceUnreadable")<{

@@ -3,11 +3,11 @@ import { createHash } from "node:crypto"
 import { ClusterSchema } from "@effect/cluster"
 import type { Rpc } from "@effect/rpc"
 import { Arbitrary, Context, Effect, Either, FastCheck, Schema } from "effect"
-import type { AnyDeclaration } from "../agent/Declaration.ts"
+import type { AnyDeclaration, QueueDeclaration } from "../agent/Declaration.ts"
 import type { AnyEntity } from "../agent/registry.ts"
 import { type LibraryStatement, libraryStatements } from "./Library.ts"
 import { type Json, shapeOf } from "./Shape.ts"
-import { FORMAT, type Sharding, type Surface, type WorkflowSurface } from "./Surface.ts"
+import { FORMAT, type QueueSurface, type Sharding, type Surface, type WorkflowSurface } from "./Surface.ts"
 
 export interface Sources {
   readonly declarations: ReadonlyArray<AnyDeclaration>
@@ -116,7 +116,7 @@ export const sameIdentity = (
 
 const workflowSurface = (declaration: AnyDeclaration): Effect.Effect<WorkflowSurface> =>
   Effect.gen(function* () {
-    const { workflow, activities, deferreds, clocks } = declaration
+    const { workflow, activities, deferreds, clocks, queues } = declaration
     const keySamples = yield* Effect.forEach(samplePayloads(workflow.payloadSchema.fields), (payload) =>
       identify(declaration, payload).pipe(
         Effect.map((identity) => ({ payload, ...identity })),
@@ -142,9 +142,24 @@ const workflowSurface = (declaration: AnyDeclaration): Effect.Effect<WorkflowSur
       ),
       clocks: Object.values(clocks)
         .map(({ name }) => name)
-        .sort()
+        .sort(),
+      queues: Object.fromEntries(Object.values(queues).map((queue) => [queue.name, queueSurface(queue)]))
     }
   })
+
+const queueSurface = ({ payloadSchema, idempotencyKey, deferred }: QueueDeclaration): QueueSurface => {
+  const fields = "fields" in payloadSchema ? (payloadSchema.fields as Schema.Struct.Fields) : undefined
+  const decode = Schema.decodeUnknownSync(payloadSchema)
+  return {
+    payload: shapeOf(payloadSchema),
+    success: shapeOf(deferred.successSchema),
+    error: shapeOf(deferred.errorSchema),
+    keySamples: (fields === undefined ? [] : samplePayloads(fields)).map((payload) => ({
+      payload,
+      key: idempotencyKey(decode(payload) as never)
+    }))
+  }
+}
 
 const rpcSurface = (rpc: Rpc.AnyWithProps) => ({
   payload: shapeOf(rpc.payloadSchema as unknown as Schema.Schema.All),

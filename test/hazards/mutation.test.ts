@@ -95,7 +95,15 @@ const judgeAll = (entries: ReadonlyArray<Entry>) =>
 describe.runIf(all)("findings", () => {
   it.scopedLive("of the surface are all missed", () =>
     Effect.gen(function* () {
-      const rules = [...named("surface"), "rpc-payload", "rpc-success", "rpc-error", "workflow-payload"]
+      const rules = [
+        ...named("surface"),
+        "rpc-payload",
+        "rpc-success",
+        "rpc-error",
+        "workflow-payload",
+        "queue-payload",
+        "queue-result"
+      ]
       expect(rules.length).toBeGreaterThan(12)
       expect(missedWithout(yield* judgeAll(surfaceEntries), rules)).toEqual([])
     })

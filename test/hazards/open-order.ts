@@ -4,6 +4,7 @@
  * The executions are written down here as the gate reads them from the database; that the engine really leaves them so is
  * tested beside the gate.
  */
+import type { PersistedQueueFactory } from "@effect/experimental/PersistedQueue"
 import type { WorkflowEngine } from "@effect/workflow/WorkflowEngine"
 import { Context, Effect, Either, Layer, Schema, Stream } from "effect"
 import { declare } from "../../src/agent/Declaration.ts"
@@ -11,6 +12,7 @@ import { verdictOf } from "../../src/gates/Evidence.ts"
 import { judge } from "../../src/gates/workflows/Gate.ts"
 import { type Execution, type OpenCall, OpenWork, type Stored } from "../../src/gates/workflows/OpenWork.ts"
 import * as Forbidden from "../../src/gates/workflows/replay/Forbidden.ts"
+import * as Queues from "../../src/gates/workflows/replay/Queues.ts"
 import * as Replay from "../../src/gates/workflows/replay/Replay.ts"
 import { shardNumber } from "../../src/gates/workflows/rules/Shard.ts"
 import type { AnyDeclaration, AnyEntity } from "../../src/surface/Declared.ts"
@@ -37,6 +39,11 @@ export const failed = (name: string, error: unknown, attempt = 1) => ({
   reply: exitReply({ _tag: "Failure", cause: { _tag: "Fail", error } })
 })
 export const approved = { name: "Approval", exit: { _tag: "Success", value: { by: "alice" } } }
+/** The answer to an item of a queue. */
+export const worked = (queue: string, answer: unknown) => ({
+  name: `DurableQueue/${queue}/0123456789abcdef`,
+  exit: { _tag: "Success", value: answer }
+})
 export const rung = { name: "DurableClock/Cooldown", exit: { _tag: "Success" } }
 
 const payload = { tenant: "acme", id: "a", wait: "both" }
@@ -60,6 +67,8 @@ const code: Body = (given, steps) =>
   })
 
 interface Change {
+  /** Of the declaration that began the execution. */
+  readonly was?: object
   /** Of the declaration; undefined: it is gone. */
   readonly declared?: object | undefined
   readonly code?: Body
@@ -98,7 +107,7 @@ export const entry = (title: string, expect: string | null, change: Change): Ent
   expect,
   ...(change.undecided === undefined ? {} : { undecided: change.undecided }),
   judge: Effect.gen(function* () {
-    const before: AnyDeclaration = edited({})
+    const before: AnyDeclaration = edited(change.was ?? {})
     const { executionId } = yield* identify(before, payload).pipe(Effect.orDieWith((why) => new Error(why)))
     const execution: Execution = {
       workflow: "Order",
@@ -121,15 +130,16 @@ export const entry = (title: string, expect: string | null, change: Change): Ent
       payload: value({ text: "hi" }),
       ...change.call
     }
-    const own = "declared" in change && change.declared === undefined ? [] : [edited(change.declared ?? {})]
+    const own =
+      "declared" in change && change.declared === undefined ? [] : [edited({ ...change.was, ...change.declared })]
     const declarations: ReadonlyArray<AnyDeclaration> = [...own, ...(change.also ?? [])]
-    const handlers: Layer.Layer<never, never, WorkflowEngine | Ledger> = Layer.mergeAll(
+    const handlers: Layer.Layer<never, never, WorkflowEngine | PersistedQueueFactory | Ledger> = Layer.mergeAll(
       Layer.empty,
       ...(change.handlers === "none"
         ? []
         : own.map((each) => each.toLayer(change.code ?? code, { onCancelled: () => Effect.void })))
     ) as Loose
-    const replayer = yield* Replay.make(handlers.pipe(Layer.provide(Forbidden.layer(Ledger))))
+    const replayer = yield* Replay.make(handlers.pipe(Layer.provide([Forbidden.layer(Ledger), Queues.layer])))
     const surface = yield* surfaceOf(declarations, change.shardsPerGroup, [...(change.groups ?? ["default"])])
     const others =
       change.beside === undefined

@@ -39,6 +39,12 @@ const entry = (title: string, expect: string | null, edit: Edit, undecided?: tru
 })
 
 const agent = (surface: Loose) => surface.workflows.AgentWorkflow
+const queue = () => ({
+  payload: { type: "object", required: ["page"], properties: { page: { type: "number" } } },
+  success: { type: "string" },
+  error: { not: {} },
+  keySamples: [{ payload: { page: 1 }, key: "1" }]
+})
 const rename = (record: Loose, from: string, to: string) => {
   record[to] = record[from]
   delete record[from]
@@ -123,6 +129,31 @@ export const surfaceEntries: ReadonlyArray<Entry> = [
   entry("a clock is renamed", "Clock Cooldown of AgentWorkflow", (after, before) => {
     agent(before).clocks = ["Cooldown"]
     agent(after).clocks = ["Pause"]
+  }),
+  entry("a queue is renamed", "Queue Checks of AgentWorkflow is no longer declared", (after, before) => {
+    agent(before).queues = { Checks: queue() }
+    agent(after).queues = { Inspections: queue() }
+  }),
+  entry("an item of a queue asks for one more field", "can't read the payload", (after, before) => {
+    agent(before).queues = { Checks: queue() }
+    agent(after).queues = {
+      Checks: {
+        ...queue(),
+        payload: {
+          type: "object",
+          required: ["page", "of"],
+          properties: { page: { type: "number" }, of: { type: "number" } }
+        }
+      }
+    }
+  }),
+  entry("an answer of a queue gets another type", "can't read the success", (after, before) => {
+    agent(before).queues = { Checks: queue() }
+    agent(after).queues = { Checks: { ...queue(), success: { type: "number" } } }
+  }),
+  entry("items of a queue get another key", "makes another key of the same item", (after, before) => {
+    agent(before).queues = { Checks: queue() }
+    agent(after).queues = { Checks: { ...queue(), keySamples: [{ payload: { page: 1 }, key: "page-1" }] } }
   }),
   entry("an entity is renamed", "Entity Agent is no longer declared", (s) => rename(s.entities, "Agent", "Session")),
   entry("an RPC is removed", "RPC Cancel of entity Agent", (s) => void delete s.entities.Agent.Cancel),

@@ -1,5 +1,5 @@
 /** Changes of workflows and of their code, as `deliver gate workflows` judges them with executions open. */
-import { DurableDeferred } from "@effect/workflow"
+import { DurableDeferred, DurableQueue } from "@effect/workflow"
 import { Clock, Effect, Random, Schema } from "effect"
 import { orderOptions } from "../support/open-work.ts"
 import type { Entry } from "./Entry.ts"
@@ -15,7 +15,8 @@ import {
   Ledger,
   type Loose,
   never,
-  type Step
+  type Step,
+  worked
 } from "./open-order.ts"
 
 const { activities } = orderOptions
@@ -35,6 +36,18 @@ const then =
   (rest: (steps: Loose, given: Loose) => Effect.Effect<unknown, unknown, Loose>): Body =>
   (given, steps) =>
     first(steps).pipe(Effect.zipRight(rest(steps, given)), Effect.zipRight(steps.approval), Effect.as({ total: 1 }))
+
+const queued = (name: string, success: Schema.Schema.AnyNoContext = Schema.String) => ({
+  queues: {
+    check: DurableQueue.make({
+      name,
+      payload: { page: Schema.Number },
+      success,
+      error: Schema.Never,
+      idempotencyKey: ({ page }) => String(page)
+    })
+  }
+})
 
 const Retryable = Schema.Struct({ retryable: Schema.Boolean })
 const tries = [
@@ -94,6 +107,25 @@ export const workflowEntries: ReadonlyArray<Entry> = [
     declared: { clocks: { cooldown: { name: "Pause" } } },
     open: awake
   }),
+  entry("a queue is renamed after an item was answered", "have answered items of queue Checks", {
+    was: queued("Checks"),
+    declared: queued("Inspections"),
+    open: { deferreds: [worked("Checks", "fine")] }
+  }),
+  entry("a queue is removed while an item waits", "Queue Checks of Order is no longer declared", {
+    was: queued("Checks"),
+    declared: { queues: {} },
+    beside: true
+  }),
+  entry(
+    "the form of a queue's answers changes after one was given",
+    "recorded for items of queue Checks can't be read",
+    {
+      was: queued("Checks"),
+      declared: queued("Checks", struct("verdict", Schema.String)),
+      open: { deferreds: [worked("Checks", "fine")] }
+    }
+  ),
   entry("a payload asks for one more field", "Payloads of open executions of Order can't be read", {
     declared: { payload: Schema.Struct({ ...orderOptions.payload.fields, model: Schema.String }) }
   }),
@@ -232,6 +264,16 @@ export const workflowEntries: ReadonlyArray<Entry> = [
   }),
 
   entry("nothing changes, while executions wait", null, {}),
+  entry("nothing changes, while an item of a queue waits", null, {
+    was: queued("Checks"),
+    code: then((steps) => steps.check({ page: 1 })),
+    beside: true
+  }),
+  entry("nothing changes, after an item of a queue was answered", null, {
+    was: queued("Checks"),
+    open: { deferreds: [worked("Checks", "fine")] },
+    beside: true
+  }),
   entry("nothing changes, while executions sleep", null, { open: asleep }),
   entry("nothing changes, after the clock rang", null, { open: awake }),
   entry("nothing changes, and an execution is cancelled", null, {

@@ -96,9 +96,9 @@ export const promises: ReadonlyArray<Promised> = [
     tests: [
       [declaration, "does not let a handler use a durable part that is not declared"],
       [declaration, "refuses two steps of one name"],
+      [declaration, "does not let a handler use a queue that is not declared, nor another item than it declares"],
       [versions, twoVersions]
-    ],
-    open: "durable queues cannot be declared"
+    ]
   },
   {
     id: "A7",

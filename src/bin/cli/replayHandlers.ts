@@ -10,8 +10,9 @@ import { Tools } from "../../agent/tools/Tools.ts"
 import * as AgentWorkflowV2Live from "../../agent/v2/AgentWorkflowLive.ts"
 import { EventLog } from "../../domain/EventLog.ts"
 import * as Forbidden from "../../gates/workflows/replay/Forbidden.ts"
+import * as Queues from "../../gates/workflows/replay/Queues.ts"
 
 export const handlers: Layer.Layer<never, never, WorkflowEngine> = Layer.mergeAll(
   AgentWorkflowLive.layer,
   AgentWorkflowV2Live.layer
-).pipe(Layer.provide([Forbidden.layer(EventLog), Forbidden.layer(Model), Forbidden.layer(Tools)]))
+).pipe(Layer.provide([Forbidden.layer(EventLog), Forbidden.layer(Model), Forbidden.layer(Tools), Queues.layer]))

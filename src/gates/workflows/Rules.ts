@@ -6,6 +6,7 @@ import { clock } from "./rules/Clock.ts"
 import { deferred } from "./rules/Deferred.ts"
 import { entityCall } from "./rules/EntityCall.ts"
 import { payload } from "./rules/Payload.ts"
+import { queue } from "./rules/Queue.ts"
 import { shard } from "./rules/Shard.ts"
 import { workflowGone } from "./rules/WorkflowGone.ts"
 
@@ -17,6 +18,7 @@ export const executionRules: ReadonlyArray<ExecutionRule> = [
   activityResult,
   deferred,
   clock,
+  queue,
   shard
 ]
 

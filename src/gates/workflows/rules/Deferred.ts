@@ -2,7 +2,7 @@ import { Effect, Either } from "effect"
 import { decodesExit, type ExecutionRule, fine, type Problem } from "../Rule.ts"
 
 const CLOCK = "DurableClock/"
-/** Cancellation, written by the engine itself. */
+/** Cancellation, written by the engine itself. Answers of queues are judged by their own rule. */
 const INTERRUPT = "Workflow/InterruptSignal"
 const ofTheLibrary = (name: string) => name === INTERRUPT || /^(raceAll|DurableQueue|Activity)\//.test(name)
 
