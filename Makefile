@@ -79,6 +79,7 @@ test-restarts: setup ## Kill the rehearsal's server 100 times in the middle of r
 .PHONY: typecheck
 typecheck: setup ## Types only
 	@tsc -p .
+	@tsc -p src/rehearsal/console/page
 
 .PHONY: lint
 lint: setup ## Formatter and linter, without changing anything

@@ -74,6 +74,15 @@ const attacks: ReadonlyArray<Attack> = [
   { what: "no token", path: `/v1/${PARENT}/targets`, headers: { authorization: "" } },
   { what: "another token", path: `/v1/${PARENT}/targets`, headers: { authorization: "Bearer x" } },
   { what: "the token in a query of the API", path: `/v1/${PARENT}/targets?token=x`, headers: { authorization: "" } },
+  { what: "the console's state without a session", path: "/console/state", headers: { authorization: "" } },
+  { what: "the console's events without a session", path: "/console/events", headers: { authorization: "" } },
+  { what: "the API's token as a session", path: "/console/state?token=x", headers: { authorization: "" } },
+  { what: "a login with another token", path: "/console/login?token=x", headers: { authorization: "" } },
+  { what: "a login by a foreign Host", path: "/console/login", headers: { host: "rebind.example.com" } },
+  { what: "the page for a foreign Host", path: "/console/", headers: { host: "rebind.example.com" } },
+  { what: "a file beside the page", path: "/console/main.tsx" },
+  { what: "evidence of no rollout", path: "/console/evidence?rollout=x'%20or%20true" },
+  { what: "a log of no run", path: "/console/log?jobRun=x" },
   { what: "nowhere", path: "/etc/passwd" }
 ]
 

@@ -63,8 +63,10 @@ export const serveVerb: Verb = {
         return { exitCode: ExitCode.passed, text: ended ? "Ended." : "Nothing runs.", json: { ended } }
       }
       if (flags["env"] === true) {
-        const lines = Serve.environment(yield* told(Serve.address(cache)), Serve.folderOf(cache))
-        return { exitCode: ExitCode.passed, text: lines.join("\n"), json: lines }
+        const address = yield* told(Serve.address(cache))
+        const lines = Serve.environment(address, Serve.folderOf(cache))
+        const text = [...lines, `# The console: ${address.console}`].join("\n")
+        return { exitCode: ExitCode.passed, text, json: lines }
       }
       const port = yield* numberOf("port", flags["port"], 0)
       const clockScale = yield* numberOf("clock-scale", flags["clock-scale"], 1)
@@ -82,8 +84,9 @@ export const serveVerb: Verb = {
             Effect.sync(() =>
               process.stdout.write(
                 json
-                  ? `${JSON.stringify({ url: address.url, pid: address.pid })}\n`
-                  : `Cloud Deploy at ${address.url}. In another terminal: eval "$(deliver serve --env)"\n` +
+                  ? `${JSON.stringify({ url: address.url, console: address.console, pid: address.pid })}\n`
+                  : `The console: ${address.console}\n` +
+                      `Cloud Deploy at ${address.url}. In another terminal: eval "$(deliver serve --env)"\n` +
                       "Ctrl-C ends the server; pods and state stay for the next one, `deliver serve --down` ends them too.\n"
               )
             )

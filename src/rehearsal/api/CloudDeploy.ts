@@ -346,6 +346,7 @@ export const make = (parts: { readonly objects: Objects; readonly sources: Sourc
           case "deliveryPipelines:rollbackTarget": {
             const body = yield* as("RollbackTargetRequest")
             const config = (body["rollbackConfig"] ?? {}) as Body
+            const description = ((config["rollout"] ?? {}) as Body)["description"]
             const made = yield* rollouts.rollback(
               name,
               yield* text(body, "targetId"),
@@ -354,6 +355,7 @@ export const make = (parts: { readonly objects: Objects; readonly sources: Sourc
                 releaseId:
                   typeof body["releaseId"] === "string" && body["releaseId"] !== "" ? body["releaseId"] : undefined,
                 startingPhaseId: config["startingPhaseId"] as string | undefined,
+                description: typeof description === "string" && description !== "" ? description : undefined,
                 validateOnly: body["validateOnly"] === true
               },
               caller(body)

@@ -4,13 +4,14 @@
  * It listens on loopback, and takes a request only with its token, a Host of its own (a foreign page's DNS name may resolve to
  * 127.0.0.1) and no Origin but its own.
  */
-import { timingSafeEqual } from "node:crypto"
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
 import { Effect, Exit, Option, Runtime, type Scope } from "effect"
+import * as Console from "../console/Console.ts"
+import { Reply } from "../console/Reply.ts"
+import { admits, same } from "../console/Session.ts"
 import * as Snapshot from "../console/Snapshot.ts"
 import { ToolFailed } from "../Errors.ts"
 import { fail, GoogleError } from "../engine/GoogleError.ts"
-import { type JobRun, parentOf, type Rollout } from "../engine/Resources.ts"
 import type { Rollouts } from "../engine/Rollouts.ts"
 import type { Sources } from "../engine/Source.ts"
 import { Store } from "../engine/Store.ts"
@@ -22,6 +23,8 @@ export interface ServerOptions {
   readonly port: number
   /** Asked of every request; `undefined` asks for none. */
   readonly token: string | undefined
+  /** Opens the console, and nothing but what its page does. */
+  readonly consoleToken: string
   readonly host: Host
   readonly sources: Sources
   readonly objectFolder: string
@@ -32,6 +35,7 @@ const ADDRESS = "127.0.0.1"
 const JSON_LIMIT_BYTES = 4 * 1024 * 1024
 const UPLOAD_LIMIT_BYTES = 64 * 1024 * 1024
 const EVENT_STREAMS_LIMIT = 32
+const UNREAD_LIMIT_BYTES = 4 * 1024 * 1024
 
 const read = (request: IncomingMessage, limit: number): Effect.Effect<Buffer, GoogleError> =>
   Effect.async((resume) => {
@@ -57,11 +61,6 @@ const parsed = (body: Buffer): Effect.Effect<unknown, GoogleError> =>
         catch: () => fail("INVALID_ARGUMENT", "The body is not JSON.")
       })
 
-const same = (given: string, wanted: string) => {
-  const [a, b] = [Buffer.from(given), Buffer.from(wanted)]
-  return a.length === b.length && timingSafeEqual(a, b)
-}
-
 const decoded = (path: string): Effect.Effect<string, GoogleError> =>
   Effect.try({
     try: () => decodeURIComponent(path),
@@ -78,9 +77,10 @@ export const serve = (options: ServerOptions): Effect.Effect<number, ToolFailed,
     const objects = Objects.make(store, options.objectFolder)
     const cloudDeploy = yield* CloudDeploy.make({ objects, sources: options.sources })
     const runtime = yield* Effect.runtime<Store | Rollouts>()
+    const console_ = yield* Console.make(options)
     const streams = new Set<ServerResponse>()
 
-    const guard = (request: IncomingMessage, url: URL): Effect.Effect<void, GoogleError> => {
+    const sameMachine = (request: IncomingMessage): Effect.Effect<void, GoogleError> => {
       const port = request.socket.localPort ?? 0
       if (!isOwnHost(request.headers.host, port)) {
         return fail("PERMISSION_DENIED", "This server answers to 127.0.0.1 and localhost alone.")
@@ -89,13 +89,22 @@ export const serve = (options: ServerOptions): Effect.Effect<number, ToolFailed,
       if (origin !== undefined && ![`http://127.0.0.1:${port}`, `http://localhost:${port}`].includes(origin)) {
         return fail("PERMISSION_DENIED", "Pages of other origins may not speak to this server.")
       }
+      return Effect.void
+    }
+
+    const guard = (request: IncomingMessage, url: URL): Effect.Effect<void, GoogleError> => {
       if (options.token === undefined) return Effect.void
       const bearer = /^Bearer (.+)$/.exec(request.headers.authorization ?? "")?.[1]
-      // EventSource can't send a header.
-      const given = bearer ?? (url.pathname.startsWith("/console/") ? url.searchParams.get("token") : null) ?? ""
-      return same(given, options.token)
+      if (bearer !== undefined && same(bearer, options.token)) return Effect.void
+      const asking = { method: request.method ?? "GET", path: url.pathname, headers: request.headers }
+      return admits(asking, options.consoleToken, request.socket.localPort ?? 0)
         ? Effect.void
-        : fail("UNAUTHENTICATED", 'The server\'s token is needed: eval "$(deliver serve --env)".')
+        : fail(
+            "UNAUTHENTICATED",
+            url.pathname.startsWith("/console/")
+              ? 'Open the link that "deliver serve" printed, or that "deliver serve --env" shows: it lets this browser in.'
+              : 'The server\'s token is needed: eval "$(deliver serve --env)".'
+          )
     }
 
     const asResource = ({ bucket, name, size }: Objects.StoredObject) => ({
@@ -145,29 +154,11 @@ export const serve = (options: ServerOptions): Effect.Effect<number, ToolFailed,
       })
 
     /** The output of a run: what was kept, or what its Jobs have printed so far. */
-    const log = (url: URL) =>
-      Effect.gen(function* () {
-        const name = url.searchParams.get("jobRun") ?? ""
-        const from = Math.max(0, Number(url.searchParams.get("from") ?? 0) || 0)
-        const run = yield* store.get<JobRun>(name)
-        const kept = yield* store.logOf(name)
-        if (kept !== undefined) return { ended: true, lines: kept.slice(from) }
-        const rollout = yield* store.get<Rollout>(parentOf(name))
-        const phase = rollout.phases.find(({ id }) => id === run.phaseId)
-        const job = phase?.deploymentJobs[`${run.jobId}Job`]
-        const actions = (job?.[`${run.jobId}Job`] as { readonly actions?: ReadonlyArray<string> } | undefined)?.actions
-        const lines: Array<string> = []
-        for (const action of actions ?? ["smoke"]) {
-          const { lines: printed } = yield* options.host
-            .call("jobLog", { key: `${run.uid}-${action}`, from: 0 })
-            .pipe(Effect.orElseSucceed(() => ({ lines: [] as ReadonlyArray<string> })))
-          if (printed.length > 0) lines.push(`== ${action}`, ...printed)
-        }
-        return { ended: false, lines: lines.slice(from) }
-      })
-
     const route = (request: IncomingMessage, url: URL): Effect.Effect<unknown, GoogleError, Store> =>
       Effect.gen(function* () {
+        yield* sameMachine(request)
+        const open = console_.open(request.method ?? "GET", url, request.socket.localPort ?? 0)
+        if (open !== undefined) return yield* open
         yield* guard(request, url)
         if (url.pathname.startsWith("/v1/")) {
           const body = ["POST", "PATCH", "PUT"].includes(request.method ?? "")
@@ -181,8 +172,8 @@ export const serve = (options: ServerOptions): Effect.Effect<number, ToolFailed,
           })
         }
         if (/^\/(resumable\/)?(upload\/)?storage\/v1\/b/.test(url.pathname)) return yield* storage(request, url)
-        if (url.pathname === "/console/state") return yield* Snapshot.take(options.host, options.clockScale)
-        if (url.pathname === "/console/log") return yield* log(url)
+        const shown = request.method === "GET" ? console_.closed(url) : undefined
+        if (shown !== undefined) return yield* shown
         return yield* fail("NOT_FOUND", "There is nothing at this path.")
       })
 
@@ -198,16 +189,47 @@ export const serve = (options: ServerOptions): Effect.Effect<number, ToolFailed,
       response.end(text)
     }
 
+    const write = (response: ServerResponse, { status, headers, body }: Reply) => {
+      response.writeHead(status, {
+        ...headers,
+        "content-length": Buffer.byteLength(body),
+        "x-content-type-options": "nosniff",
+        "cache-control": "no-store"
+      })
+      response.end(body)
+    }
+
+    // One at a time: the host may be slow to answer, and a page wants the newest state alone.
+    let taking = false
+    let again = false
     const send = () => {
       if (streams.size === 0) return
+      if (taking) {
+        again = true
+        return
+      }
+      taking = true
       Runtime.runFork(runtime)(
         Snapshot.take(options.host, options.clockScale).pipe(
           Effect.flatMap((state) =>
             Effect.sync(() => {
-              for (const stream of streams) stream.write(`event: state\ndata: ${JSON.stringify(state)}\n\n`)
+              const text = `event: state\ndata: ${JSON.stringify(state)}\n\n`
+              for (const stream of streams) {
+                // A page that sleeps does not read: it comes back by itself, and states are not kept for it meanwhile.
+                if (stream.writableLength > UNREAD_LIMIT_BYTES) stream.destroy()
+                else stream.write(text)
+              }
             })
           ),
-          Effect.ignore
+          Effect.ignore,
+          Effect.ensuring(
+            Effect.sync(() => {
+              taking = false
+              if (!again) return
+              again = false
+              send()
+            })
+          )
         )
       )
     }
@@ -232,10 +254,13 @@ export const serve = (options: ServerOptions): Effect.Effect<number, ToolFailed,
         url === null || tricky
           ? fail("INVALID_ARGUMENT", "The path may not hold empty, `.` or `..` segments.")
           : url.pathname === "/console/events" && request.method === "GET"
-            ? Effect.as(guard(request, url), undefined)
+            ? Effect.asVoid(Effect.zipRight(sameMachine(request), guard(request, url)))
             : route(request, url)
       Runtime.runPromiseExit(runtime)(effect).then((exit) => {
-        if (Exit.isSuccess(exit)) return exit.value === undefined ? events(response) : answer(response, 200, exit.value)
+        if (Exit.isSuccess(exit)) {
+          if (exit.value instanceof Reply) return write(response, exit.value)
+          return exit.value === undefined ? events(response) : answer(response, 200, exit.value)
+        }
         const failure = Option.getOrUndefined(
           exit.cause._tag === "Fail" ? Option.some(exit.cause.error) : Option.none()
         )

@@ -16,6 +16,8 @@ import * as HttpServer from "./HttpServer.ts"
 export class ServerAddress extends Schema.Class<ServerAddress>("ServerAddress")({
   url: Schema.String,
   token: Schema.NullOr(Schema.String),
+  /** Opened once in a browser, it lets that browser into the console. */
+  console: Schema.String,
   pid: Schema.Int
 }) {}
 
@@ -40,9 +42,9 @@ const writeWhole = (path: string, text: string) =>
   })
 
 /** Kept across restarts, so that a shell with the exported lines goes on working. */
-const tokenOf = (folder: string) =>
+const tokenOf = (folder: string, name: string) =>
   Effect.gen(function* () {
-    const file = join(folder, "token")
+    const file = join(folder, name)
     if (!existsSync(file)) yield* writeWhole(file, `${crypto.randomUUID()}\n`)
     return (yield* Effect.promise(() => readFile(file, "utf8"))).trim()
   })
@@ -61,12 +63,14 @@ export const serve = (options: ServeOptions, ready: (address: ServerAddress) => 
         args: [options.root, options.cache]
       })
       const sources = Source.make(join(folder, "sources"), tools.kustomize)
-      const token = options.token ? yield* tokenOf(folder) : undefined
+      const token = options.token ? yield* tokenOf(folder, "token") : undefined
+      const consoleToken = yield* tokenOf(folder, "console-token")
 
       const program = Effect.gen(function* () {
         const port = yield* HttpServer.serve({
           port: options.port,
           token,
+          consoleToken,
           host,
           sources,
           objectFolder: join(folder, "objects"),
@@ -75,6 +79,7 @@ export const serve = (options: ServeOptions, ready: (address: ServerAddress) => 
         const address = new ServerAddress({
           url: `http://127.0.0.1:${port}`,
           token: token ?? null,
+          console: `http://127.0.0.1:${port}/console/login?token=${consoleToken}`,
           pid: process.pid
         })
         const file = join(folder, "server.json")

@@ -11,9 +11,10 @@ import {
   releaseOf,
   type Target
 } from "../engine/Resources.ts"
-import { advanceable } from "../engine/RolloutPlan.ts"
+import { advanceable, rollbackChoices } from "../engine/RolloutPlan.ts"
 import { Store } from "../engine/Store.ts"
 import type { Host } from "../host/HostClient.ts"
+import * as Runtimes from "./Runtimes.ts"
 import type { State } from "./State.ts"
 
 /** Of each pipeline the newest are shown. */
@@ -77,14 +78,16 @@ export const take = (host: Host, clockScale: number) =>
           id: lastOf(pipeline.name),
           suspended: pipeline.suspended === true,
           targets: (pipeline.serialPipeline?.stages ?? []).map(({ targetId }) => {
-            const good = rollouts
-              .filter((rollout) => rollout.targetId === targetId && rollout.state === "SUCCEEDED")
+            const own = rollouts.filter((rollout) => rollout.targetId === targetId)
+            const good = own
+              .filter(({ state }) => state === "SUCCEEDED")
               .sort((a, b) => (a.deployEndTime ?? "").localeCompare(b.deployEndTime ?? ""))
               .at(-1)
             return {
               id: targetId,
               requireApproval: targets.some((one) => lastOf(one.name) === targetId && one.requireApproval === true),
-              current: good === undefined ? null : lastOf(releaseOf(good.name))
+              current: good === undefined ? null : lastOf(releaseOf(good.name)),
+              rollbackChoices: rollbackChoices(own).map(lastOf)
             }
           }),
           releases: newest(yield* store.list<Release>("releases", pipeline.name)).map((release) => ({
@@ -125,6 +128,7 @@ export const take = (host: Host, clockScale: number) =>
           image: pod.images[0] ?? "",
           startedAt: pod.startedAt
         }))
-      )
+      ),
+      runtimes: yield* Runtimes.take(host, Object.keys(pods))
     } satisfies State
   })

@@ -1,6 +1,6 @@
 /**
  * What the console shows: one JSON snapshot (`GET /console/state`), sent again after every change (`GET /console/events`, server-sent
- * events named `state`). Times are RFC 3339. Actions of the page are the API's own methods, with the server's token.
+ * events named `state`). Times are RFC 3339. Actions of the page are the API's own methods; its session's cookie opens those alone.
  */
 import { Schema } from "effect"
 
@@ -54,7 +54,9 @@ export const TargetView = Schema.Struct({
   id: Schema.String,
   requireApproval: Schema.Boolean,
   /** The release that last succeeded here. */
-  current: Schema.NullOr(Schema.String)
+  current: Schema.NullOr(Schema.String),
+  /** The releases that a rollback may bring back, the best choice first. */
+  rollbackChoices: Schema.Array(Schema.String)
 })
 
 export const AutomationRunView = Schema.Struct({
@@ -80,6 +82,16 @@ export const PodView = Schema.Struct({
   startedAt: Schema.String
 })
 
+/** What a target's own database says. */
+export const RuntimeView = Schema.Struct({
+  target: Schema.String,
+  runners: Schema.Array(Schema.Struct({ name: Schema.String, release: Schema.String })),
+  /** Owners by the name of their session: `POD.…`. */
+  shards: Schema.Array(Schema.Struct({ owner: Schema.String, shards: Schema.Int })),
+  open: Schema.Array(Schema.Struct({ workflow: Schema.String, release: Schema.String, open: Schema.Int }))
+})
+export type RuntimeView = typeof RuntimeView.Type
+
 export const State = Schema.Struct({
   at: Schema.String,
   /** Waits of automations are this many times shorter than written. */
@@ -97,6 +109,7 @@ export const State = Schema.Struct({
       automationRuns: Schema.Array(AutomationRunView)
     })
   ),
-  fleet: Schema.Array(PodView)
+  fleet: Schema.Array(PodView),
+  runtimes: Schema.Array(RuntimeView)
 })
 export type State = typeof State.Type

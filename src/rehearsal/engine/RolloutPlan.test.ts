@@ -1,6 +1,17 @@
 import { describe, expect, it } from "@effect/vitest"
 import type { JobId, Rollout, Stage } from "./Resources.ts"
-import { abort, advanceable, ended, findJob, next, phasesOf, repaired, setJob, setPhase } from "./RolloutPlan.ts"
+import {
+  abort,
+  advanceable,
+  ended,
+  findJob,
+  next,
+  phasesOf,
+  repaired,
+  rollbackChoices,
+  setJob,
+  setPhase
+} from "./RolloutPlan.ts"
 
 const AT = "2026-01-10T12:00:00.000Z"
 const hooks = { predeploy: { actions: ["migrate"] }, verify: true, postdeploy: { actions: ["record"] } }
@@ -124,5 +135,38 @@ describe("a rollout", () => {
     const failed = abort(walk(rollout({ first: true }), "stable/deploy").rollout)
     expect(findJob(failed, "stable", "deploy")?.state).toBe("FAILED")
     expect(findJob(failed, "stable", "verify")?.state).toBe("ABORTED")
+  })
+})
+
+describe("what a rollback may bring back", () => {
+  type Made = readonly [release: string, state: Rollout["state"]]
+  const ofTarget = (made: ReadonlyArray<Made>) =>
+    made.map(
+      ([release, state], at): Rollout => ({
+        ...rollout({ first: false }),
+        name: `projects/p/locations/l/deliveryPipelines/d/releases/${release}/rollouts/${at}`,
+        state,
+        deployEndTime: `2026-01-10T12:00:0${at}.000Z`
+      })
+    )
+  const choices = (...made: ReadonlyArray<Made>) =>
+    rollbackChoices(ofTarget(made)).map((name) => name.slice(name.lastIndexOf("/") + 1))
+
+  it("is nothing where one release alone was", () => {
+    expect(choices()).toEqual([])
+    expect(choices(["a", "SUCCEEDED"])).toEqual([])
+    expect(choices(["a", "SUCCEEDED"], ["a", "FAILED"])).toEqual([])
+  })
+
+  it("is the last good release after a failure, which gcloud's own command skips", () => {
+    expect(choices(["a", "SUCCEEDED"], ["b", "SUCCEEDED"], ["c", "FAILED"])).toEqual(["b", "a"])
+  })
+
+  it("is the release before, after a success, and each but once", () => {
+    expect(choices(["a", "SUCCEEDED"], ["b", "SUCCEEDED"], ["a", "SUCCEEDED"], ["c", "SUCCEEDED"])).toEqual(["a", "b"])
+  })
+
+  it("is never one that did not succeed there", () => {
+    expect(choices(["a", "SUCCEEDED"], ["b", "APPROVAL_REJECTED"], ["c", "IN_PROGRESS"])).toEqual(["a"])
   })
 })

@@ -13,6 +13,7 @@ import {
   type Phase,
   type Release,
   type Rollout,
+  releaseOf,
   type Stage
 } from "./Resources.ts"
 
@@ -195,4 +196,20 @@ export const repaired = (rollout: Rollout, phaseId: string, jobId: string, how: 
     state: how
   })
   return { ...setPhase(rest as Rollout, phaseId, { state: "IN_PROGRESS" }), state: "PENDING" }
+}
+
+/**
+ * The releases that a rollback of a target may bring back, from its rollouts in the order in which they were made: those that
+ * succeeded there, the last good one first, without the release of the newest rollout.
+ *
+ * Not what gcloud's GA command takes: after a failed rollout it skips the last good release and goes one further back.
+ */
+export const rollbackChoices = (ofTarget: ReadonlyArray<Rollout>): ReadonlyArray<string> => {
+  const newest = ofTarget.at(-1)
+  if (newest === undefined) return []
+  const good = ofTarget
+    .filter(({ state }) => state === "SUCCEEDED")
+    .sort((a, b) => (b.deployEndTime ?? "").localeCompare(a.deployEndTime ?? ""))
+    .map(({ name }) => releaseOf(name))
+  return [...new Set(good)].filter((release) => release !== releaseOf(newest.name))
 }

@@ -30,6 +30,7 @@ import {
   next,
   phasesOf,
   repaired,
+  rollbackChoices,
   setJob,
   setPhase,
   stageOf
@@ -152,17 +153,10 @@ export class Rollouts extends Effect.Service<Rollouts>()("rehearsal/Rollouts", {
 
     /** The release that was last good on a target, other than the one of the newest rollout. */
     const lastGood = (pipeline: string, targetId: string) =>
-      Effect.gen(function* () {
-        const all = yield* rolloutsOf(pipeline, targetId)
+      Effect.map(rolloutsOf(pipeline, targetId), (all) => {
+        const [release] = rollbackChoices(all)
         const newest = all.at(-1)
-        const good = all
-          .filter(
-            ({ state, name }) =>
-              state === "SUCCEEDED" && (newest === undefined || releaseOf(name) !== releaseOf(newest.name))
-          )
-          .sort((a, b) => (a.deployEndTime ?? "").localeCompare(b.deployEndTime ?? ""))
-          .at(-1)
-        return good === undefined || newest === undefined ? undefined : { release: releaseOf(good.name), newest }
+        return release === undefined || newest === undefined ? undefined : { release, newest }
       })
 
     const change = (
@@ -272,6 +266,8 @@ export class Rollouts extends Effect.Service<Rollouts>()("rehearsal/Rollouts", {
           readonly rolloutId: string
           readonly releaseId?: string | undefined
           readonly startingPhaseId?: string | undefined
+          /** Why. Without it the description names the release that is left. */
+          readonly description?: string | undefined
           readonly validateOnly?: boolean
         },
         caller: Caller
@@ -294,7 +290,9 @@ export class Rollouts extends Effect.Service<Rollouts>()("rehearsal/Rollouts", {
                 targetId,
                 startingPhaseId: options.startingPhaseId ?? "stable",
                 rollbackOfRollout: good?.newest.name ?? release,
-                description: `Rollback from ${good === undefined ? "an unknown release" : lastOf(releaseOf(good.newest.name))}`,
+                description:
+                  options.description ??
+                  `Rollback from ${good === undefined ? "an unknown release" : lastOf(releaseOf(good.newest.name))}`,
                 validateOnly: options.validateOnly === true
               },
               caller
