@@ -5,7 +5,8 @@ import type { RecordedEvent } from "../domain/Event.ts"
 import { EventLog, type RunKey } from "../domain/EventLog.ts"
 import { EventId, RunId, SessionId, TenantId } from "../domain/Ids.ts"
 import { Model } from "./model/Model.ts"
-import { callModel } from "./steps.ts"
+import { callModel, undoTool } from "./steps.ts"
+import { Tools } from "./tools/Tools.ts"
 
 const run: RunKey = {
   tenantId: TenantId.make("t"),
@@ -82,5 +83,36 @@ it.live("writes the answer once when two runners are at work on it at the same t
     yield* Effect.all([one, one, one], { concurrency: "unbounded" })
     expect(text(rows)).toBe(tokens.join(""))
     expect(rows.map(({ sequence }) => sequence)).toEqual(rows.map((_, index) => index))
+  })
+)
+
+it.effect("takes a call back once, and asks for another try until it could be", () =>
+  Effect.gen(function* () {
+    const rows: Array<RecordedEvent> = []
+    const keys: Array<string> = []
+    const tools = Layer.succeed(Tools, {
+      call: () => Effect.dieMessage("not asked for"),
+      undo: (_tenant, { tool }, output, key) =>
+        tool !== "hold"
+          ? undefined
+          : Effect.sync(() =>
+              keys.push(key) === 1
+                ? { outcome: "failed" as const, output: "busy" }
+                : { outcome: "ok" as const, output: `without ${output}` }
+            )
+    })
+    const undo = (tool: string) =>
+      undoTool(run, { call: "1", tool, input: "x" }, "x held").pipe(Effect.provide([log(rows), tools]))
+    yield* undo("add")
+    expect(rows).toEqual([])
+    expect(yield* Effect.flip(undo("hold"))).toMatchObject({ code: "tool-failed", retryable: true, message: "busy" })
+    yield* undo("hold")
+    yield* undo("hold")
+    // The one key under which the outside knows it, whoever asks.
+    expect(keys).toEqual(["x/undo:1", "x/undo:1"])
+    expect(rows.map(({ step, sequence, event }) => [step, sequence, event._tag])).toEqual([
+      ["undo:1", 0, "ToolCall"],
+      ["undo:1", 1, "ToolResult"]
+    ])
   })
 )

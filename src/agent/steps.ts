@@ -123,6 +123,26 @@ export const callTool = Effect.fn("step.callTool")(function* (run: RunKey, call:
   return result
 })
 
+/**
+ * Takes a tool's call back, in a run that fails. The run's last event comes after these, but a runner of the release before,
+ * which undoes nothing, may have written it already: what was done is taken back all the same, and told no more.
+ */
+export const undoTool = Effect.fn("step.undoTool")(function* (run: RunKey, call: PlannedCall, output: string) {
+  const step = `undo:${call.call}`
+  const log = yield* EventLog
+  const undo = (yield* Tools).undo(run.tenantId, call, output, `${run.executionId}/${step}`)
+  if (undo === undefined) return
+  const known = yield* log.ofStep(run.executionId, step).pipe(Effect.mapError(unavailable))
+  if (known.some(({ event }) => event._tag === "ToolResult")) return
+
+  const tell = (sequence: number, event: Event) =>
+    log.append(run, [{ step, sequence, event }]).pipe(Effect.mapError(unavailable))
+  yield* tell(0, { _tag: "ToolCall", call: step, tool: call.tool, input: call.input })
+  const { outcome, output: said } = yield* undo
+  if (outcome !== "ok") return yield* new StepFailed({ code: "tool-failed", message: said, retryable: true })
+  yield* tell(1, { _tag: "ToolResult", call: step, tool: call.tool, outcome, output: said })
+})
+
 export const requestApproval = (run: RunKey, reason: string) =>
   Effect.asVoid(write(run, [{ step: APPROVAL_STEP, sequence: 0, event: { _tag: "ApprovalRequested", reason } }]))
 

@@ -56,9 +56,9 @@ export const promises: ReadonlyArray<Promised> = [
       [failures, "takes a start that is sent again for the same run, and refuses its id for another"],
       [failures, "cancels a run that waits and one that is at work, each with one last event"],
       [failures, "tells how a run failed, after a bounded number of attempts"],
+      [failures, "takes back what its tools did, the last call first, when a run fails for good"],
       [versions, twoVersions]
-    ],
-    open: "no compensation on final failure"
+    ]
   },
   {
     id: "A3",

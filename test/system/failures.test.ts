@@ -257,6 +257,41 @@ it.scopedLive("tells how a run failed, after a bounded number of attempts", () =
   })
 )
 
+it.scopedLive("takes back what its tools did, the last call first, when a run fails for good", () =>
+  Effect.gen(function* () {
+    const cluster = yield* testCluster
+    const pods = yield* Effect.all([cluster.runner(0), cluster.runner(1)])
+    yield* Effect.all(pods.map((pod) => pod.ready))
+    yield* Effect.gen(function* () {
+      yield* start("undone", "tool:hold=one tool:add=1+1 tool:broken tool:hold=two follow-up:1 fail-later")
+      yield* untilEvent("undone", "Failed", "60 seconds")
+      const events = yield* eventsOf("undone")
+      expect(summary(events).doubled).toEqual([])
+      expect(
+        events.flatMap(({ event, step }) => (event._tag === "ToolResult" ? [`${step}: ${event.output}`] : []))
+      ).toEqual([
+        "tool:1: holding one",
+        "tool:2: 2",
+        "tool:3: This tool always fails.",
+        "tool:4: holding two",
+        "undo:4: let go of two",
+        "undo:1: let go of one"
+      ])
+      expect(events.at(-1)?.event).toEqual({
+        _tag: "Failed",
+        code: "model-failed",
+        message: "The model refused to answer."
+      })
+      // A person's choice to cancel is no failure.
+      yield* start("cancelled", "tool:hold=three approve")
+      yield* untilEvent("cancelled", "ApprovalRequested")
+      yield* Effect.flatMap(AgentClient, (agent) => agent.cancel(session("cancelled"), runId("cancelled"), "ann"))
+      yield* untilEvent("cancelled", "Cancelled")
+      expect((yield* eventsOf("cancelled")).map(({ step }) => step)).not.toContain("undo:1")
+    }).pipe(Effect.provide(cluster.client))
+  })
+)
+
 it.scopedLive("lets begun steps finish when it is told to stop, and hands the run over between two steps", () =>
   Effect.gen(function* () {
     const cluster = yield* testCluster

@@ -11,6 +11,7 @@
  * | `fail`               | the model refuses, for good: the run fails                                      |
  * | `flaky:N`            | the first N attempts break off in the middle of the answer (a retried failure)   |
  * | `follow-up:S`        | asks itself again S seconds after the answer (at most a day), once                |
+ * | `fail-later`         | the model refuses the follow-up, for good: the run fails after its tools         |
  *
  * All other words are the message. The same message gives the same answer, token for token.
  */
@@ -20,6 +21,7 @@ export interface Directives {
   readonly tokens: number
   readonly slowMillis: number
   readonly fail: boolean
+  readonly failLater: boolean
   readonly flaky: number
   readonly followUpSeconds: number | undefined
 }
@@ -47,6 +49,7 @@ export const parse = (message: string): Directives => {
     tokens: numberAfter(words, "tokens", DEFAULT_TOKENS, MAX_TOKENS),
     slowMillis: numberAfter(words, "slow", 0, MAX_SLOW_MILLIS),
     fail: words.includes("fail"),
+    failLater: words.includes("fail-later"),
     flaky: numberAfter(words, "flaky", 0, 10),
     followUpSeconds: words.some((word) => /^follow-up:\d{1,9}$/.test(word))
       ? numberAfter(words, "follow-up", 0, MAX_FOLLOW_UP_SECONDS)

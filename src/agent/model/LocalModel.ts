@@ -21,13 +21,18 @@ export const layer: Layer.Layer<Model> = Layer.succeed(Model, {
   countTokens,
   plan: ({ message }) =>
     Effect.sync(() => {
-      const { approve, tools, followUpSeconds } = Directives.parse(message)
+      const { approve, tools, followUpSeconds, failLater } = Directives.parse(message)
       return {
         calls: tools.map(({ tool, input }, index) => ({ call: `${index + 1}`, tool, input })),
         ...(approve ? { approval: "The message asks for a person's approval." } : {}),
         ...(followUpSeconds === undefined
           ? {}
-          : { followUp: { afterSeconds: followUpSeconds, message: `Is there more to say about: ${message}` } })
+          : {
+              followUp: {
+                afterSeconds: followUpSeconds,
+                message: `${failLater ? "fail " : ""}Is there more to say about: ${message}`
+              }
+            })
       }
     }),
   answer: ({ message }, attempt) => {

@@ -22,7 +22,7 @@ export type Policies = typeof Policies.Type
 /** Without a policy of its own an installation has the tools that reach nothing. */
 export class ToolPolicies extends Context.Reference<ToolPolicies>()("agent/ToolPolicies", {
   defaultValue: (): Policies => ({
-    default: { tools: ["echo", "add", "wait", "broken", "calculate"], hosts: [] },
+    default: { tools: ["echo", "add", "wait", "broken", "hold", "calculate"], hosts: [] },
     tenants: {}
   })
 }) {}

@@ -14,6 +14,8 @@ export interface Tool<R> extends ToolSpec {
   /** Why its policy refuses this input, before anything is done. */
   readonly refuses?: (input: string, call: ToolCall) => string | undefined
   readonly run: (input: string, call: ToolCall) => Effect.Effect<string, string, R>
+  /** Takes a call back that answered `output`, when its run has failed. Whoever undoes twice must undo once. */
+  readonly undo?: (input: string, output: string, call: ToolCall) => Effect.Effect<string, string, R>
 }
 
 export interface ToolCall {

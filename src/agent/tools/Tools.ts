@@ -33,12 +33,16 @@ const builtIn: ReadonlyArray<Tool<Web.Web>> = [
       : Effect.fail(`"${input}" is not a number of milliseconds`)
   ),
   simple("broken", "Always fails.", "Anything", () => Effect.fail("This tool always fails.")),
+  {
+    ...simple("hold", "Holds a place.", "A name for the place", (input) => Effect.succeed(`holding ${input}`)),
+    undo: (input) => Effect.succeed(`let go of ${input}`)
+  },
   calculate,
   httpGet
 ]
 
 /** For tests and drills of this system, and of no use to a model. */
-const ours = ["echo", "add", "wait", "broken"]
+const ours = ["echo", "add", "wait", "broken", "hold"]
 
 /** What a model is told of: what the tenant may use. */
 export const specsOf = (policies: Policies, tenantId: TenantId | undefined): ReadonlyArray<ToolSpec> => {
@@ -62,7 +66,19 @@ const admit = (policies: Policies, tenantId: TenantId, { tool, input }: PlannedC
 
 export class Tools extends Context.Tag("agent/Tools")<
   Tools,
-  { readonly call: (tenantId: TenantId, call: PlannedCall, idempotencyKey: string) => Effect.Effect<ToolOutcome> }
+  {
+    readonly call: (tenantId: TenantId, call: PlannedCall, idempotencyKey: string) => Effect.Effect<ToolOutcome>
+    /**
+     * Takes back what a call did that answered `output`; undefined for a tool whose calls leave nothing to take back. The
+     * policy is not asked: it let the call in, and one that is tightened since must not keep what was done.
+     */
+    readonly undo: (
+      tenantId: TenantId,
+      call: PlannedCall,
+      output: string,
+      idempotencyKey: string
+    ) => Effect.Effect<ToolOutcome> | undefined
+  }
 >() {}
 
 const make = Effect.gen(function* () {
@@ -73,7 +89,11 @@ const make = Effect.gen(function* () {
     const toolCall: ToolCall = { idempotencyKey, hosts: allowanceOf(policies, tenantId).hosts }
     const tool = admit(policies, tenantId, planned, toolCall)
     if (typeof tool === "string") return Effect.succeed({ outcome: "refused", output: tool })
-    return tool.run(planned.input, toolCall).pipe(
+    return bounded(tool.run(planned.input, toolCall))
+  }
+
+  const bounded = (work: Effect.Effect<string, string, Web.Web>): Effect.Effect<ToolOutcome> =>
+    work.pipe(
       Effect.timeoutFail({
         duration: limits.timeoutMillis,
         onTimeout: () => `The tool did not answer within ${limits.timeoutMillis} ms.`
@@ -87,7 +107,6 @@ const make = Effect.gen(function* () {
       }),
       Effect.provideService(Web.Web, web)
     )
-  }
 
   return Tools.of({
     call: (tenantId, planned, idempotencyKey) =>
@@ -98,7 +117,14 @@ const make = Effect.gen(function* () {
           return Metric.increment(Metric.tagged(Metric.tagged(toolCalls, "tool", name), "outcome", outcome))
         }),
         Effect.withSpan("tool.call", { captureStackTrace: false })
-      )
+      ),
+    undo: (tenantId, planned, output, idempotencyKey) => {
+      const undo = builtIn.find(({ name }) => name === planned.tool)?.undo
+      const toolCall: ToolCall = { idempotencyKey, hosts: allowanceOf(policies, tenantId).hosts }
+      return undo === undefined
+        ? undefined
+        : Effect.withSpan(bounded(undo(planned.input, output, toolCall)), "tool.undo", { captureStackTrace: false })
+    }
   })
 })
 

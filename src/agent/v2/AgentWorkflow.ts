@@ -29,6 +29,8 @@ export const agentWorkflowV2 = declare({
     plan: { name: "Plan", success: Plan, error: StepFailed },
     callModel: { name: "CallModel", success: Answer, error: StepFailed },
     callTool: { name: "CallTool", success: ToolOutcome, error: StepFailed, keyed: true },
+    /** Keyed by the call's id. Asked for in a run that fails, of each call that succeeded, the last one first. */
+    undoTool: { name: "UndoTool", success: Schema.Void, error: StepFailed, keyed: true },
     requestApproval: { name: "RequestApproval", success: Schema.Void, error: StepFailed },
     recordApproval: { name: "RecordApproval", success: Schema.Void, error: StepFailed },
     followUp: { name: "FollowUp", success: Answer, error: StepFailed },

@@ -1,8 +1,11 @@
-/** How a run goes in its second version: as in the first, and a follow-up at its end when the plan has one. */
+/**
+ * How a run goes in its second version: as in the first, and a follow-up at its end when the plan has one. When it fails for
+ * good it takes back what its tools did. A cancelled run keeps it: whoever cancels knows what was done, and no more.
+ */
 import type { WorkflowEngine } from "@effect/workflow/WorkflowEngine"
 import { Effect, type Layer } from "effect"
 import type { EventLog, RunKey } from "../../domain/EventLog.ts"
-import type { Answer } from "../AgentWorkflow.ts"
+import type { Answer, PlannedCall } from "../AgentWorkflow.ts"
 import { accounted, onCancelled } from "../ending.ts"
 import type { Model } from "../model/Model.ts"
 import * as step from "../steps.ts"
@@ -20,11 +23,24 @@ const both = (first: Answer, second: Answer): Answer => ({
 export const layer: Layer.Layer<never, never, WorkflowEngine | EventLog | Model | Tools> = agentWorkflowV2.toLayer(
   (payload, steps, executionId) => {
     const run: RunKey = { ...payload, executionId }
+    const done: Array<{ readonly call: PlannedCall; readonly output: string }> = []
+    /** Says how many could not be taken back. */
+    const compensate = Effect.suspend(() =>
+      Effect.reduce(done.toReversed(), 0, (left, { call, output }) =>
+        steps.undoTool(call.call, step.undoTool(run, call, output)).pipe(
+          Effect.as(left),
+          Effect.catchAll((error) =>
+            Effect.as(Effect.logError(`A call of tool ${call.tool} could not be undone`, error), left + 1)
+          )
+        )
+      )
+    )
     const body = Effect.gen(function* () {
       const plan = yield* steps.plan(step.plan(run, payload))
       let answer = yield* steps.callModel(step.callModel(run, payload))
       for (const call of plan.calls) {
-        yield* steps.callTool(call.call, step.callTool(run, call))
+        const { outcome, output } = yield* steps.callTool(call.call, step.callTool(run, call))
+        if (outcome === "ok") done.push({ call, output })
       }
       if (plan.approval !== undefined) {
         yield* steps.requestApproval(step.requestApproval(run, plan.approval))
@@ -40,7 +56,7 @@ export const layer: Layer.Layer<never, never, WorkflowEngine | EventLog | Model 
       yield* steps.complete(step.end(run, { _tag: "Completed", ...answer }))
       return answer
     })
-    return accounted(body, { run, payload, workflow: name, fail: steps.fail })
+    return accounted(body, { run, payload, workflow: name, fail: steps.fail, compensate })
   },
   { onCancelled }
 )
