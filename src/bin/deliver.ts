@@ -6,6 +6,7 @@ import { release } from "../runtime/ImageRoot.ts"
 import * as Logging from "../runtime/Logging.ts"
 import { drillVerb } from "./cli/drill.ts"
 import { enginePoisonedVerb, enginePruneVerb, engineRepairVerb } from "./cli/engine.ts"
+import { eventsKeepVerb } from "./cli/events.ts"
 import { evidenceVerb } from "./cli/evidence.ts"
 import { gateManifestsVerb } from "./cli/gate-manifests.ts"
 import { gateMigrationsVerb } from "./cli/gate-migrations.ts"
@@ -43,6 +44,7 @@ const verbs: ReadonlyArray<Verb> = [
   enginePoisonedVerb,
   engineRepairVerb,
   enginePruneVerb,
+  eventsKeepVerb,
   drillVerb
 ]
 

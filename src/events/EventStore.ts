@@ -95,14 +95,30 @@ export class EventStore extends Effect.Service<EventStore>()("events/EventStore"
         after: EventId | 0,
         limit?: number
       ): Effect.Effect<ReadonlyArray<RecordedEvent>, SqlError.SqlError> =>
-        withSql(statements.eventsOfSession.run(tenantId, sessionId, after, page(limit))),
+        withSql(
+          Effect.gen(function* () {
+            const here = yield* statements.eventsOfSession.run(tenantId, sessionId, after, page(limit))
+            const cursor = JSON.stringify([{ key: 0, tenant_id: tenantId, session_id: sessionId, after }])
+            if ((yield* statements.sessionsKept.run(cursor)).length === 0) return here
+            return yield* statements.eventsOfSessionKept.run(tenantId, sessionId, after, page(limit))
+          })
+        ),
       ofRun: (
         tenantId: TenantId,
         runId: RunId,
         after: EventId | 0,
         limit?: number
       ): Effect.Effect<ReadonlyArray<RecordedEvent>, SqlError.SqlError> =>
-        withSql(statements.eventsOfRun.run(tenantId, runId, after, page(limit))),
+        withSql(
+          // A run's events are all in one place, and move from here to there.
+          Effect.gen(function* () {
+            const here = yield* statements.eventsOfRun.run(tenantId, runId, after, page(limit))
+            if (here.length > 0) return here
+            const [run] = yield* statements.runKept.run(tenantId, runId)
+            if (run?.kept !== true) return []
+            return yield* statements.eventsOfRunKept.run(tenantId, runId, after, page(limit))
+          })
+        ),
       run: (tenantId: TenantId, runId: RunId): Effect.Effect<Option.Option<RunView>, SqlError.SqlError> =>
         withSql(statements.runState.run(tenantId, runId)).pipe(Effect.map(([row]) => Option.fromNullable(row)))
     }
@@ -151,7 +167,11 @@ export const eventLog: Layer.Layer<EventLog, never, SqlClient.SqlClient> = Layer
         if (found === undefined) {
           return yield* new NoVersionCarried({ versions: versions.map(({ workflow }) => workflow) })
         }
-        return { run: found, message: found.message, model: found.model }
+        const { message: asked, model: of, ...view } = found
+        if (asked !== null && of !== null) return { run: view, message: asked, model: of }
+        // Ended long ago. When even its day is over, the run's id and end are all that is known: it is taken for the same.
+        const [kept] = yield* waitOut(withSql(statements.requestKept.run(tenantId, runId)))
+        return { run: view, message: kept?.message ?? message, model: kept?.model ?? model }
       }),
       ofStep: (executionId, step) => waitOut(withSql(statements.eventsOfStep.run(executionId, step))),
       run: (tenantId, runId) =>

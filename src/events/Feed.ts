@@ -13,7 +13,7 @@ import type { SqlError } from "@effect/sql/SqlError"
 import { Clock, Effect, Exit } from "effect"
 import type { RecordedEvent } from "../domain/Event.ts"
 import type { SessionId, TenantId } from "../domain/Ids.ts"
-import { eventsOfCursors } from "./statements.ts"
+import { eventsOfCursors, eventsOfSessionKept, sessionsKept } from "./statements.ts"
 
 /** What a reader waits at most for an event that is there, while its session is active: ms, as all times here. */
 const ACTIVE = 50
@@ -42,6 +42,8 @@ interface Waiting {
   readonly after: number
   /** Readers come with an event that they just had, or just connected: until then their session is taken for active. */
   activeUntil: number
+  /** What it has not seen may have left the writers' table. One that waits has seen all that was there, and need not ask. */
+  replays: boolean
   /** Not looked for before. */
   dueAt: number
   readonly answer: (page: Exit.Exit<Page, SqlError>) => void
@@ -50,6 +52,7 @@ interface Waiting {
 export class Feed extends Effect.Service<Feed>()("events/Feed", {
   scoped: Effect.gen(function* () {
     const sql = yield* SqlClient
+    const withSql = Effect.provideService(SqlClient, sql)
     const clock = yield* Clock.clockWith(Effect.succeed)
     const waiting = new Set<Waiting>()
     // Open while somebody waits whose answer may lie there already: a new reader, or one whose last page was full.
@@ -62,12 +65,21 @@ export class Feed extends Effect.Service<Feed>()("events/Feed", {
         session_id: sessionId,
         after
       }))
-      const rows = yield* eventsOfCursors.run(JSON.stringify(cursors), PAGE).pipe(Effect.provideService(SqlClient, sql))
+      const rows = yield* withSql(eventsOfCursors.run(JSON.stringify(cursors), PAGE))
       const pages = new Map<number, Array<RecordedEvent>>()
       for (const { key, ...event } of rows) {
         const page = pages.get(key)
         if (page === undefined) pages.set(key, [event])
         else page.push(event)
+      }
+      const replaying = cursors.filter(({ key }) => batch[key]!.replays)
+      if (replaying.length > 0) {
+        for (const { key } of yield* withSql(sessionsKept.run(JSON.stringify(replaying)))) {
+          const { tenantId, sessionId, after } = batch[key]!
+          const both = yield* withSql(eventsOfSessionKept.run(tenantId, sessionId, after, PAGE))
+          if (both.length > 0) pages.set(key, [...both])
+        }
+        for (const { key } of replaying) batch[key]!.replays = false
       }
       for (const [key, page] of pages) {
         const reader = batch[key]
@@ -137,6 +149,7 @@ export class Feed extends Effect.Service<Feed>()("events/Feed", {
             sessionId,
             after,
             activeUntil: clock.unsafeCurrentTimeMillis() + ACTIVE_FOR,
+            replays: atOnce,
             dueAt: 0,
             answer: resume
           }

@@ -103,18 +103,34 @@ from session, run`,
   ]
 })
 
+/** What was asked is null once the run's events have left the writers' table: see `requestKept`. */
 export const runWithRequest = Statement.make<[tenantId: string, runId: string]>()({
   name: "runs.accepted",
   text: `
 select ${runColumns}, e.payload->>'message' as message, e.payload->>'model' as model
 from agents.runs r
-join agents.events e on e.execution_id = r.execution_id and e.step = 'accept' and e.sequence = 0
+left join agents.events e on e.execution_id = r.execution_id and e.step = 'accept' and e.sequence = 0
 where r.tenant_id = $1 and r.run_id = $2`,
   row: Schema.Struct({
     ...RunRow.fields,
-    message: Schema.String,
-    model: Schema.String
+    message: Schema.NullOr(Schema.String),
+    model: Schema.NullOr(Schema.String)
   })
+})
+
+/** The run's row names the partition, so that one is read and not hundreds. No row: its day is over. */
+export const requestKept = Statement.make<[tenantId: string, runId: string]>()({
+  name: "runs.accepted_kept",
+  text: `
+select e.payload->>'message' as message, e.payload->>'model' as model
+from agents.runs r
+cross join lateral (
+  select k.payload from agents.agent_events k
+  where k.tier = r.events_tier and k.day = r.events_day and k.tenant_id = $1 and k.run_id = $2 and k.step = 'accept'
+  limit 1
+) e
+where r.tenant_id = $1 and r.run_id = $2`,
+  row: Schema.Struct({ message: Schema.String, model: Schema.String })
 })
 
 export const runState = Statement.make<[tenantId: string, runId: string]>()({
@@ -214,6 +230,71 @@ export const eventsOfRun = Statement.make<[tenantId: string, runId: string, afte
 select ${eventColumns} from agents.events e
 where e.tenant_id = $1 and e.run_id = $2 and e.event_id > $3
 order by e.event_id limit $4`,
+  row: EventRow
+})
+
+/**
+ * The sessions of which events after the cursor have left the writers' table. Asked after the read of it: whatever that missed is
+ * said here. Partitions are asked only then, since to plan for hundreds of them takes longer than to read one.
+ */
+export const sessionsKept = Statement.make<[cursors: string]>()({
+  name: "sessions.kept",
+  text: `
+select c.key
+from jsonb_to_recordset($1::jsonb) as c (key int, tenant_id text, session_id text, after bigint)
+join agents.sessions s on s.tenant_id = c.tenant_id and s.session_id = c.session_id and s.kept_event_id > c.after`,
+  row: Schema.Struct({ key: Schema.Int })
+})
+
+export const runKept = Statement.make<[tenantId: string, runId: string]>()({
+  name: "runs.kept",
+  text: "select r.events_day is not null as kept from agents.runs r where r.tenant_id = $1 and r.run_id = $2",
+  row: Schema.Struct({ kept: Schema.Boolean })
+})
+
+/** Both places in one snapshot: a session may have an open run that is older than one whose events were moved. */
+export const eventsOfSessionKept = Statement.make<
+  [tenantId: string, sessionId: string, after: number, limit: number]
+>()({
+  name: "events.of_session_kept",
+  text: `
+select ${eventColumns} from (
+  (
+    select n.event_id, n.session_id, n.run_id, n.step, n.sequence, n.occurred_at, n.type, n.payload
+    from agents.events n
+    where n.tenant_id = $1 and n.session_id = $2 and n.event_id > $3
+    order by n.event_id limit $4
+  )
+  union all
+  (
+    select k.event_id, k.session_id, k.run_id, k.step, k.sequence, k.occurred_at, k.type, k.payload
+    from (
+      select distinct r.events_tier, r.events_day from agents.runs r
+      where r.tenant_id = $1 and r.session_id = $2 and r.events_day is not null
+    ) place
+    cross join lateral (
+      select * from agents.agent_events e
+      where e.tier = place.events_tier and e.day = place.events_day
+        and e.tenant_id = $1 and e.session_id = $2 and e.event_id > $3
+      order by e.event_id limit $4
+    ) k
+  )
+) e
+order by e.event_id limit $4`,
+  row: EventRow
+})
+
+export const eventsOfRunKept = Statement.make<[tenantId: string, runId: string, after: number, limit: number]>()({
+  name: "events.of_run_kept",
+  text: `
+select ${eventColumns} from agents.runs r
+cross join lateral (
+  select * from agents.agent_events k
+  where k.tier = r.events_tier and k.day = r.events_day and k.tenant_id = $1 and k.run_id = $2 and k.event_id > $3
+  order by k.event_id limit $4
+) e
+where r.tenant_id = $1 and r.run_id = $2
+order by e.event_id`,
   row: EventRow
 })
 

@@ -11,6 +11,7 @@ import { eventLog } from "../events/EventStore.ts"
 import * as Cluster from "./Cluster.ts"
 import * as Database from "./Database.ts"
 import * as EngineLife from "./EngineLife.ts"
+import * as EventRetentionLife from "./EventRetentionLife.ts"
 import * as HandoverLive from "./HandoverLive.ts"
 import * as Health from "./Health.ts"
 import type { WouldStrand } from "./Joining.ts"
@@ -32,7 +33,8 @@ const agent = (models: ModelSettings) =>
     AgentWorkflowLive.layer,
     AgentWorkflowV2Live.layer,
     RestartAccepted.layer,
-    EngineLife.layer
+    EngineLife.layer,
+    EventRetentionLife.layer
   ).pipe(
     Layer.provide([ObservedLog.layer(eventLog), Models.layer(models), Tools.layer, HandoverLive.layer]),
     Layer.provide(Models.policies(models))

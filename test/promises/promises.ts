@@ -19,6 +19,7 @@ const openAi = "src/agent/model/OpenAiModel.test.ts"
 const injection = "src/agent/tools/Injection.test.ts"
 const tools = "src/agent/tools/Tools.test.ts"
 const store = "src/events/EventStore.test.ts"
+const retention = "src/events/EventRetention.test.ts"
 const declaration = "src/agent/Declaration.test.ts"
 const sockets = "src/gateway/Sockets.test.ts"
 const isolation = "src/gateway/Isolation.test.ts"
@@ -240,7 +241,16 @@ export const promises: ReadonlyArray<Promised> = [
     tests: [[store, "has statements that prepare, and writes that work with their probes, as the runtime role"]],
     open: "backfills do not run as a durable workflow"
   },
-  { id: "C2", says: "Events in partitions by day, with retention per tier", tests: [], open: "no test named here" },
+  {
+    id: "C2",
+    says: "Events in partitions by day, with retention per tier",
+    tests: [
+      [retention, "moves what has ended to its day, and shows it to readers as before"],
+      [retention, "writes nothing twice over midnight, whether a run is open, has ended or has been moved"],
+      [retention, "drops a day when its tier's days are over, and writes no day anew that is"],
+      [retention, "moves nothing while a release may still run that would not find it"]
+    ]
+  },
   { id: "C3", says: "A tenant's data is exported or removed, with proof", tests: [], open: "no test named here" },
   {
     id: "C4",

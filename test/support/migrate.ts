@@ -1,7 +1,8 @@
 /** What the platform and the migration step leave in a server: roles, schemas, our tables and the cluster's. Without vitest. */
+import { readFile } from "node:fs/promises"
 import { fileURLToPath } from "node:url"
 import { Effect } from "effect"
-import { runner } from "node-pg-migrate"
+import { type MigrationBuilder, runner } from "node-pg-migrate"
 import pg from "pg"
 import * as ClusterStorage from "../../src/runtime/ClusterStorage.ts"
 import * as Database from "../../src/runtime/Database.ts"
@@ -37,6 +38,19 @@ export const makeRoles = (adminUrl: string): Effect.Effect<void> =>
     }
   })
 
+/** All files run in one transaction here, where nothing can be concurrent; a new database has nobody to keep waiting. */
+const withoutConcurrency = (paths: ReadonlyArray<string>) =>
+  Promise.all(
+    paths.map(async (path) => {
+      const sql = (await readFile(path, "utf8")).replace(/\bconcurrently\b/gi, "")
+      return {
+        id: path,
+        filePaths: [path],
+        actions: { up: (pgm: MigrationBuilder) => pgm.sql(sql), down: false as const }
+      }
+    })
+  )
+
 /** Applies all of `migrations/`, then makes the cluster's tables, both as the role of the URL: `migrator`. */
 export const migrate = (migratorUrl: string): Effect.Effect<void> =>
   Effect.promise(() =>
@@ -48,6 +62,7 @@ export const migrate = (migratorUrl: string): Effect.Effect<void> =>
       migrationsTable: "pgmigrations",
       migrationsSchema: "agents",
       createMigrationsSchema: true,
+      migrationLoaderStrategies: [{ extensions: [".sql"], loader: withoutConcurrency }],
       log: () => {}
     })
   ).pipe(

@@ -78,6 +78,8 @@ describe("drift", () => {
     Effect.gen(function* () {
       const database = yield* migratedDatabase
       const scratch = yield* platformDatabase
+      // What runners make by the day belongs to no history.
+      expect((yield* database.query("select agents.keep_event_partitions(2)")).length).toBeGreaterThan(3)
       const sessionOf = (url: string) =>
         fromUrl(url).pipe(
           Effect.flatMap((settings) => Layer.build(layer(settings))),

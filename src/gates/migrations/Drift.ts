@@ -16,8 +16,8 @@ export type Schema = ReadonlyMap<string, string>
 /** The scratch database can't serve for this. */
 export class ScratchUnusable extends Data.TaggedError("ScratchUnusable")<{ readonly message: string }> {}
 
-/** node-pg-migrate's own table is made by no migration. */
-const ours = "n.nspname = 'agents' and c.relname not like 'pgmigrations%'"
+/** node-pg-migrate's own table is made by no migration, nor are partitions: a runner makes and drops those by the day. */
+const ours = "n.nspname = 'agents' and c.relname not like 'pgmigrations%' and not c.relispartition"
 
 /**
  * Everything in schema `agents` that a statement can meet. Names are qualified, since the search path is emptied first; the
