@@ -107,6 +107,8 @@ export class Namespace extends pulumi.ComponentResource {
           USER_AUDIENCE: args.settings.users.audience,
           USER_JWKS_URL: args.settings.users.jwksUrl,
           EDGE_CALLERS: args.edge,
+          // Who may ask runners what they could carry.
+          GATE_CALLERS: args.identities.emails.get("agent-gate") ?? "",
           // Google's tokens name no tenant: these accounts are of this one.
           SERVICE_TENANTS: pulumi
             .all(names.callingAccounts.map((account) => args.identities.emails.get(account) ?? ""))

@@ -16,7 +16,8 @@ const [
   { release },
   Logging,
   RunnerProcess,
-  { readRunner }
+  { readRunner },
+  Answering
 ] = await Promise.all([
   import("@effect/platform-node"),
   import("effect"),
@@ -24,7 +25,8 @@ const [
   import("../runtime/ImageRoot.ts"),
   import("../runtime/Logging.ts"),
   import("../runtime/RunnerProcess.ts"),
-  import("../runtime/Settings.ts")
+  import("../runtime/Settings.ts"),
+  import("./answering.ts")
 ])
 
 const settings = readRunner(process.env)
@@ -32,8 +34,11 @@ if (Either.isLeft(settings)) {
   process.stderr.write(`${settings.left.message}\n`)
   process.exit(ExitCode.preconditionMissing)
 }
+
 NodeRuntime.runMain(
-  Layer.launch(RunnerProcess.layer(settings.right, release())).pipe(
+  Layer.launch(
+    Layer.merge(RunnerProcess.layer(settings.right, release()), Answering.layer(settings.right, release()))
+  ).pipe(
     Effect.catchTag("WouldStrand", (error) =>
       Effect.zipRight(
         Effect.logFatal(error.message),

@@ -103,6 +103,14 @@ const liveRunners = Statement.make<[]>()({
 })
 export type LiveRelease = { readonly release: string; readonly runners: number }
 
+/** Runners that live, and the port at which each answers gates: none in releases from before they could. */
+const askableRunners = Statement.make<[]>()({
+  name: "runners.askable",
+  text: `select runner, release, (carries->'ask'->>'port')::int as port from agents.runners
+    where seen_at > now() - interval '15 seconds' order by release, runner limit 100`,
+  row: Schema.Struct({ runner: Schema.String, release: Schema.String, port: Schema.NullOr(Schema.Int) })
+})
+
 const appendEvidence = Statement.make<
   [
     release: string,
@@ -123,7 +131,7 @@ const appendEvidence = Statement.make<
 
 /** Statements of the gates themselves: they are not run by the runtime's role, which has no right to most of them. */
 export const gateStatements: ReadonlySet<string> = new Set(
-  [listAll, upsert, setState, lockAll, liveRunners, appendEvidence].map(({ name }) => name)
+  [listAll, upsert, setState, lockAll, liveRunners, askableRunners, appendEvidence].map(({ name }) => name)
 )
 
 type Sql<A, E = never> = Effect.Effect<A, E | SqlError.SqlError, SqlClient.SqlClient>
@@ -133,6 +141,11 @@ export const list: Sql<ReadonlyArray<ReleaseRecord>> = listAll.run()
 
 /** Releases of runners that are alive, recorded or not. */
 export const alive: Sql<ReadonlyArray<LiveRelease>> = liveRunners.run()
+
+/** Runners that renewed their row a moment ago, with the port where they answer gates. */
+export const askable: Sql<
+  ReadonlyArray<{ readonly runner: string; readonly release: string; readonly port: number | null }>
+> = askableRunners.run()
 
 /** Postgres' JSON holds neither NUL nor half of a surrogate pair, and a finding may quote names out of a damaged row. */
 const storable = (_key: string, value: unknown): unknown =>

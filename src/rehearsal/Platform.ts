@@ -102,7 +102,8 @@ export const make = (server: PostgresServer): Effect.Effect<Platform, ToolFailed
                 data: {
                   IDENTITY_ISSUER: identity.issuer,
                   IDENTITY_AUDIENCE: identity.audience,
-                  IDENTITY_JWKS_URL: identity.jwksUrl
+                  IDENTITY_JWKS_URL: identity.jwksUrl,
+                  GATE_CALLERS: "agent-gate@rehearsal.localhost"
                 }
               }
             ],

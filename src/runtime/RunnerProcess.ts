@@ -53,7 +53,7 @@ export const layer = (
     Layer.provide(agent(settings.models)),
     Layer.provide(Health.runner({ host: settings.listenHost, port: settings.httpPort })),
     Layer.provide(Cluster.runner(settings)),
-    Layer.provide(RunnerRecord.layer),
+    Layer.provide(RunnerRecord.make(settings.asked?.port)),
     Layer.provide(
       Database.layer(settings.database, {
         applicationName: applicationName(settings.runner),

@@ -5,6 +5,7 @@
 import { existsSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { Data, Either, Redacted } from "effect"
+import { PORT as CARRY_PORT } from "../domain/CarryQuestion.ts"
 import { type ModelSettings, readModels } from "./ModelSettings.ts"
 
 export type Env = Readonly<Record<string, string | undefined>>
@@ -45,6 +46,15 @@ export interface RunnerSettings {
   readonly logLevel: LogLevelName
   readonly database: DatabaseSettings
   readonly models: ModelSettings
+  /** Who may ask this runner what it could carry, and how their tokens are verified. Undefined: nobody, and no port is open. */
+  readonly asked: AskedSettings | undefined
+}
+
+export interface AskedSettings {
+  readonly port: number
+  readonly callers: ReadonlyArray<string>
+  readonly issuer: string
+  readonly jwksUrl: string
 }
 
 export const logLevels = ["Trace", "Debug", "Info", "Warning", "Error"] as const
@@ -151,6 +161,21 @@ export const readCluster = (reader: Reader) => ({
   database: reader.database()
 })
 
+const readAsked = (reader: Reader): AskedSettings | undefined => {
+  const callers = reader.list("GATE_CALLERS", "")
+  if (callers.length === 0) return undefined
+  const jwksUrl = reader.text("IDENTITY_JWKS_URL")
+  if (jwksUrl !== "" && !/^https?:$/.test(URL.parse(jwksUrl)?.protocol ?? "")) {
+    reader.problems.push(`IDENTITY_JWKS_URL is "${jwksUrl}"; it must be an http(s) URL`)
+  }
+  return {
+    port: reader.integer("ASK_PORT", PORTS, CARRY_PORT),
+    callers,
+    issuer: reader.text("IDENTITY_ISSUER"),
+    jwksUrl
+  }
+}
+
 export const readRunner = (env: Env): Either.Either<RunnerSettings, SettingsRefused> => {
   const reader = new Reader(env)
   const host = reader.text("RUNNER_HOST")
@@ -160,6 +185,7 @@ export const readRunner = (env: Env): Either.Either<RunnerSettings, SettingsRefu
     listenHost: reader.text("LISTEN_HOST", host),
     httpPort: reader.integer("HTTP_PORT", PORTS, 8080),
     models: readModels(reader),
+    asked: readAsked(reader),
     ...readCluster(reader)
   })
 }

@@ -1,16 +1,19 @@
 /** Carries out `deliver gate workflows`. Apart from the verb, so that `--help` loads none of it. */
 import { readFile } from "node:fs/promises"
 import { join } from "node:path"
-import { Effect } from "effect"
+import { Effect, Redacted } from "effect"
 import { declarations, entities } from "../../agent/registry.ts"
+import { AUDIENCE } from "../../domain/CarryQuestion.ts"
 import { ExitCode } from "../../domain/ExitCode.ts"
 import * as Evidence from "../../gates/Evidence.ts"
 import * as Image from "../../gates/Image.ts"
 import * as Releases from "../../gates/Releases.ts"
+import { ask } from "../../gates/workflows/AskRunners.ts"
 import * as Gate from "../../gates/workflows/Gate.ts"
 import * as OtherReleases from "../../gates/workflows/OtherReleases.ts"
 import * as PostgresOpenWork from "../../gates/workflows/PostgresOpenWork.ts"
 import * as Replay from "../../gates/workflows/replay/Replay.ts"
+import * as ServiceToken from "../../gateway/edge/ServiceToken.ts"
 import { Reader, readSharding } from "../../runtime/Settings.ts"
 import { driftOf, FILE } from "../../surface/file.ts"
 import * as Surface from "../../surface/Surface.ts"
@@ -88,6 +91,27 @@ const summary = (checks: ReadonlyArray<Evidence.Check>) => (verdict: Evidence.Ve
       : `Whether this release can carry what this database holds can't be told; a person must look. Open executions: ${open}.`
 }
 
+/**
+ * Beside runners of its own a gate asks those of the other releases: they alone can tell what they make of what it started.
+ * Outside of a cluster (no RUNNER_HOSTS) nobody can be asked.
+ */
+const askOthers = (release: string) =>
+  Effect.gen(function* () {
+    const hosts = process.env["RUNNER_HOSTS"] ?? ""
+    const runners = hosts === "" ? [] : yield* Releases.askable
+    if (!runners.some((one) => one.release === release)) return { findings: [], checks: [] }
+    const token = yield* ServiceToken.make({
+      metadataHost: process.env["GCE_METADATA_HOST"] ?? "metadata.google.internal",
+      audience: AUDIENCE
+    })
+    return yield* ask({
+      release,
+      hosts,
+      runners: runners.map((one) => ({ ...one, port: one.port ?? undefined })),
+      token: Effect.map(token, Redacted.value)
+    })
+  })
+
 export const runWorkflows = (args: Arguments): Effect.Effect<Outcome, CliError> =>
   Effect.gen(function* () {
     const startedAt = new Date()
@@ -108,13 +132,14 @@ export const runWorkflows = (args: Arguments): Effect.Effect<Outcome, CliError> 
             new CliError({ exitCode: precondition ? ExitCode.preconditionMissing : ExitCode.toolFailed, message })
         )
       )
+      const asked = others === undefined ? { findings: [], checks: [] } : yield* askOthers(release)
       const evidence = (kept: string) =>
         Evidence.make({
           gate: "workflows",
           release,
           summary: summary(result.checks),
-          checks: [...result.checks, { name: "evidence", result: kept }],
-          findings: [...drift, ...result.findings],
+          checks: [...result.checks, ...asked.checks, { name: "evidence", result: kept }],
+          findings: [...drift, ...result.findings, ...asked.findings],
           startedAt
         })
       if (others === undefined) return yield* evidence("not kept: this database has no table for it yet")
