@@ -142,6 +142,9 @@ export const queueOf = (deferredName: string): string | undefined =>
 
 const RETRIES = 3
 
+/** How often a step is tried again at most. Part of the surface: an execution may have used them all. */
+export const retriesOf = ({ retries }: ActivityDeclaration): number => retries ?? RETRIES
+
 /** An execution that a leaving runner keeps is asked for again at once; this keeps that from becoming a busy loop. */
 const HANDOVER_PAUSE = "100 millis"
 
@@ -224,10 +227,7 @@ export const declare = <
             Effect.flatMap((waiting) => Effect.raceFirst(Fiber.join(waiting), handOverUnlessBegun))
           )
         })
-        return attempt.pipe(
-          Activity.retry({ times: declared.retries ?? RETRIES, while: isRetryable }),
-          Effect.provide(context)
-        )
+        return attempt.pipe(Activity.retry({ times: retriesOf(declared), while: isRetryable }), Effect.provide(context))
       }
     return {
       ...Record.map(options.activities, activity),

@@ -68,6 +68,17 @@ export const workflowDifferences = (
         fix: "Declare the changed activity under a new name beside the old one, in a new workflow version."
       })
     }
+    if (old.retries !== undefined && now.retries !== undefined && now.retries < old.retries) {
+      found.push({
+        rule: "retry-budget",
+        // Where the rows are at hand they say how many were used.
+        verdict: met && given.begun === undefined ? "undecided" : "note",
+        name: here,
+        what: `Activity ${activity} of ${name} is tried again ${now.retries} times at most, no longer ${old.retries}.${missed}`,
+        why: "An execution that has used more attempts fails with an error that it had already overcome.",
+        fix: "The gate in the target database counts the attempts that were used. A smaller number belongs to a new workflow version."
+      })
+    }
     for (const part of ["success", "error"] as const) {
       found.push(
         ...changed(

@@ -1,3 +1,3 @@
 /** What a release declares, for those who judge by it: gates look at the agent's code through the surface alone. */
-export { type AnyDeclaration, declaredName, queueOf } from "../agent/Declaration.ts"
+export { type AnyDeclaration, declaredName, queueOf, retriesOf } from "../agent/Declaration.ts"
 export type { AnyEntity } from "../agent/registry.ts"

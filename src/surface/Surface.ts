@@ -15,7 +15,9 @@ export const Activity = Schema.Struct({
   success: ShapeSchema,
   error: ShapeSchema,
   /** Runs several times in an execution; its durable names are `<name>#<key>`. */
-  keyed: Schema.Boolean
+  keyed: Schema.Boolean,
+  /** How often it is tried again at most. Surfaces from before this was noted do not say. */
+  retries: Schema.optionalWith(Schema.Int, { exact: true })
 })
 
 export const Deferred = Schema.Struct({ success: ShapeSchema, error: ShapeSchema })

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto"
 import { ClusterSchema } from "@effect/cluster"
 import type { Rpc } from "@effect/rpc"
 import { Arbitrary, Context, Effect, Either, FastCheck, Schema } from "effect"
-import type { AnyDeclaration, QueueDeclaration } from "../agent/Declaration.ts"
+import { type AnyDeclaration, type QueueDeclaration, retriesOf } from "../agent/Declaration.ts"
 import type { AnyEntity } from "../agent/registry.ts"
 import { type LibraryStatement, libraryStatements } from "./Library.ts"
 import { type Json, shapeOf } from "./Shape.ts"
@@ -129,9 +129,14 @@ const workflowSurface = (declaration: AnyDeclaration): Effect.Effect<WorkflowSur
       error: shapeOf(workflow.errorSchema),
       keySamples,
       activities: Object.fromEntries(
-        Object.values(activities).map(({ name, success, error, keyed }) => [
-          name,
-          { success: shapeOf(success), error: shapeOf(error), keyed: keyed === true }
+        Object.values(activities).map((activity) => [
+          activity.name,
+          {
+            success: shapeOf(activity.success),
+            error: shapeOf(activity.error),
+            keyed: activity.keyed === true,
+            retries: retriesOf(activity)
+          }
         ])
       ),
       deferreds: Object.fromEntries(

@@ -38,6 +38,8 @@ export const failed = (name: string, error: unknown, attempt = 1) => ({
   attempt,
   reply: exitReply({ _tag: "Failure", cause: { _tag: "Fail", error } })
 })
+/** Under way: no result yet. */
+export const begun = (name: string, attempt = 1) => ({ name, attempt, reply: undefined })
 export const approved = { name: "Approval", exit: { _tag: "Success", value: { by: "alice" } } }
 /** The answer to an item of a queue. */
 export const worked = (queue: string, answer: unknown) => ({

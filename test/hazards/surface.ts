@@ -62,6 +62,20 @@ export const surfaceEntries: ReadonlyArray<Entry> = [
   entry("an activity is renamed", "Activity Plan of AgentWorkflow", (s) =>
     rename(agent(s).activities, "Plan", "MakePlan")
   ),
+  entry(
+    "an activity is tried fewer times than executions may have used",
+    "is tried again 1 times at most, no longer 3",
+    (s) => {
+      agent(s).activities.CallModel.retries = 1
+    },
+    true
+  ),
+  entry("an activity is tried more often", null, (s) => {
+    agent(s).activities.CallModel.retries = 9
+  }),
+  entry("the release before did not say how often it tries", null, (_, before) => {
+    delete agent(before).activities.CallModel.retries
+  }),
   entry("an activity's case is changed", "Activity CallModel of AgentWorkflow", (s) =>
     rename(agent(s).activities, "CallModel", "callModel")
   ),

@@ -8,6 +8,7 @@ import {
   asleep,
   awake,
   type Body,
+  begun,
   done,
   edited,
   entry,
@@ -220,8 +221,24 @@ export const workflowEntries: ReadonlyArray<Entry> = [
   entry("a step is used twice under one name", "asks for activity Plan twice", {
     code: then((steps) => steps.plan(never))
   }),
-  entry("the retries are cut below those that were used", "gives up before it", {
+  entry(
+    "the retries are cut below those that were used",
+    "have used 3 attempts of activity Plan or more; this release grants 2",
+    {
+      declared: withActivity("plan", { error: Retryable, retries: 1 }),
+      open: { activities: tries }
+    }
+  ),
+  entry("the retries are cut below an attempt that is under way", "have used 3 attempts of activity Plan", {
     declared: withActivity("plan", { error: Retryable, retries: 1 }),
+    open: { activities: [...tries.slice(0, 2), begun("Plan", 3)] }
+  }),
+  entry("the code stops trying before an attempt that was made", "gives up before it", {
+    declared: withActivity("plan", { error: Retryable, retries: 2 }),
+    open: { activities: tries.map((each) => (each.attempt === 2 ? failed("Plan", { retryable: false }, 2) : each)) }
+  }),
+  entry("the retries are cut, and no execution has used more", null, {
+    declared: withActivity("plan", { error: Retryable, retries: 2 }),
     open: { activities: tries }
   }),
   entry("the code goes by the time", "asks for different things", {

@@ -7,6 +7,7 @@ import { deferred } from "./rules/Deferred.ts"
 import { entityCall } from "./rules/EntityCall.ts"
 import { payload } from "./rules/Payload.ts"
 import { queue } from "./rules/Queue.ts"
+import { retryBudget } from "./rules/RetryBudget.ts"
 import { shard } from "./rules/Shard.ts"
 import { workflowGone } from "./rules/WorkflowGone.ts"
 
@@ -16,6 +17,7 @@ export const executionRules: ReadonlyArray<ExecutionRule> = [
   payload,
   activityGone,
   activityResult,
+  retryBudget,
   deferred,
   clock,
   queue,
