@@ -9,6 +9,7 @@ import { join } from "node:path"
 import { Effect } from "effect"
 import { binary, lint } from "../../src/gates/migrations/Lint.ts"
 import { parse } from "../../src/gates/migrations/MigrationFile.ts"
+import { platformDatabase } from "../support/migrated-database.ts"
 import { base, next, old, type Statement, up, type World } from "../support/migration-world.ts"
 import { type Entry, saidBy } from "./Entry.ts"
 
@@ -24,6 +25,8 @@ interface Change {
   /** A file that the release lacks, though it is applied. */
   readonly lacks?: string
   readonly undecided?: true
+  /** A scratch database is given, so the locks are traced. */
+  readonly traced?: true
 }
 
 const linted = (files: Readonly<Record<string, string>>) =>
@@ -59,7 +62,8 @@ const entry =
         ...whole,
         files: Object.fromEntries(Object.entries(whole.files).filter(([name]) => name !== change.lacks))
       }
-      const { verdict, findings } = yield* world.run(release, { mode: "prove" }).pipe(Effect.orDie)
+      const scratch = change.traced === true ? { scratch: (yield* platformDatabase).urlOf("migrator") } : {}
+      const { verdict, findings } = yield* world.run(release, { mode: "prove", ...scratch }).pipe(Effect.orDie)
       return { ...saidBy(verdict, findings), squawk: expect === null ? false : yield* linted(files) }
     })
   })
@@ -237,6 +241,30 @@ export const migrationEntries: ReadonlyArray<(world: World) => Entry> = [
     "0003_change": `-- phase: expand\n-- transaction: none\n-- Up Migration\ncreate index concurrently notes_author on agents.notes (author);`
   }),
 
+  entry("a table is rewritten by a text that is put together at run time", "rewrites agents.notes while it holds", {
+    sql: "do $$ begin execute 'alter table agents.notes alter body ty' || 'pe text collate \"C\"'; execute 'alter table agents.notes add at timestamptz default clock_time' || 'stamp()'; end $$;",
+    traced: true
+  }),
+  entry("a table is read behind a lock on another", "reads all of agents.notes while it holds", {
+    sql: "alter table agents.evidence add column note text; do $$ begin perform count(*) from agents.notes; end $$;",
+    traced: true
+  }),
+  entry("three tables are locked against their readers in one migration", "locks 3 tables against their readers", {
+    sql: "alter table agents.notes add column a text; alter table agents.evidence add column a text; alter table agents.runners add column a text;",
+    traced: true
+  }),
+
+  entry("a scan under lock says why it may be", null, {
+    sql: "",
+    files: {
+      "0003_change": `-- lock: the table holds a row a tenant\n${up("alter table agents.notes add column a text; do $$ begin perform count(*) from agents.notes; end $$;")}`
+    },
+    traced: true
+  }),
+  entry("two tables get a column each", null, {
+    sql: "alter table agents.notes add column a text; alter table agents.evidence add column a text;",
+    traced: true
+  }),
   harmless("a column is added", more),
   harmless("a column with a default is added", "alter table agents.notes add column stars bigint not null default 0;"),
   harmless(

@@ -13,6 +13,7 @@ import { apply, type FileFailed, type Mode } from "./Apply.ts"
 import * as Drift from "./Drift.ts"
 import { plan } from "./History.ts"
 import { type LinterBroken, lint } from "./Lint.ts"
+import * as LockTrace from "./LockTrace.ts"
 import type { MigrationFile } from "./MigrationFile.ts"
 import * as Proof from "./Proof.ts"
 import * as State from "./State.ts"
@@ -159,6 +160,22 @@ export const run = (options: Options): Effect.Effect<Evidence.Evidence, Failure,
         result: pending.length === 0 ? "no new migration" : `squawk on ${pending.length} new`
       })
       if (linted.flat().length > 0) return yield* new Refused({ findings: linted.flat() })
+
+      if (pending.length > 0 && options.scratch !== undefined) {
+        const applied = options.files.filter(({ name }) => state.history.applied.includes(name))
+        const { traces, failed } = yield* Effect.scoped(
+          Effect.flatMap(options.scratch, (scratch) => LockTrace.traceAll(scratch, applied, pending))
+        )
+        checks.push({
+          name: "locks",
+          result: [
+            ...traces.map(LockTrace.describe),
+            ...(failed === undefined ? [] : [`${failed}: does not run there`])
+          ].join("; ")
+        })
+        const heavy = traces.flatMap(LockTrace.findingsOf)
+        if (heavy.length > 0) return yield* new Refused({ findings: heavy })
+      }
 
       const standing = Proof.witnesses(state.records, state.live, options.release)
       if (pending.length > 0 && standing.unknown.length > 0) {

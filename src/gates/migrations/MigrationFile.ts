@@ -4,6 +4,7 @@
  * Header, in comments before the first statement:
  *
  *     -- phase: expand | backfill | contract     required
+ *     -- lock: WHY                               a reason to hold a lock longer than the budget (LockTrace.ts)
  *     -- transaction: none                       only for one CREATE, DROP or REINDEX … CONCURRENTLY
  *     -- Up Migration                            node-pg-migrate's mark; forward only, so there is no down part
  */
@@ -24,6 +25,8 @@ export interface MigrationFile {
   readonly sha256: string
   readonly phase: Phase | undefined
   readonly transactional: boolean
+  /** Why it may hold a blocking lock while it reads or rewrites a table. */
+  readonly lockReason?: string | undefined
   readonly statements: ReadonlyArray<SqlStatement>
 }
 
@@ -39,10 +42,9 @@ export const numberOf = (name: string): number => Number(/^\d+/.exec(name)?.[0] 
 export const byNumber = (a: { readonly name: string }, b: { readonly name: string }): number =>
   numberOf(a.name) - numberOf(b.name) || (a.name < b.name ? -1 : a.name > b.name ? 1 : 0)
 
-const header = (sql: string, key: string) => {
-  const comments = /^(?:\s*--[^\n]*\n?|\s*\n)*/.exec(sql)?.[0] ?? ""
-  return new RegExp(`^\\s*--\\s*${key}:\\s*(\\S+)\\s*$`, "im").exec(comments)?.[1]?.toLowerCase()
-}
+const commentsOf = (sql: string) => /^(?:\s*--[^\n]*\n?|\s*\n)*/.exec(sql)?.[0] ?? ""
+const header = (sql: string, key: string) =>
+  new RegExp(`^\\s*--\\s*${key}:\\s*(\\S+)\\s*$`, "im").exec(commentsOf(sql))?.[1]?.toLowerCase()
 
 /** Reads one file's text. Line ends are made `\n` first, so that a checkout on Windows has the same checksum. */
 export const parse = (name: string, path: string, content: string): MigrationFile => {
@@ -55,6 +57,7 @@ export const parse = (name: string, path: string, content: string): MigrationFil
     sha256: createHash("sha256").update(sql).digest("hex"),
     phase: phase === "expand" || phase === "backfill" || phase === "contract" ? phase : undefined,
     transactional: header(sql, "transaction") !== "none",
+    lockReason: /^\s*--\s*lock:[ \t]*(\S.{9,200})$/im.exec(commentsOf(sql))?.[1],
     statements: split(sql)
   }
 }
