@@ -68,7 +68,7 @@ export const layer = (options: GatewayOptions) =>
         Admission.layer(options.admission),
         Layer.succeed(Admission.ProxyHops, options.proxyHops),
         Layer.succeed(AllowedOrigins, options.origins),
-        Identity.layer(options.identity),
+        Identity.layer(options.identity, options.edge.users),
         Layer.succeed(Operations.DefaultModel, options.defaultModel),
         NodeHttpServer.layerContext
       )

@@ -5,7 +5,7 @@
  * one and the same detail whatever was wrong: the reason goes to the log, without the token.
  */
 import { Context, Data, Duration, Effect, Layer, Schema } from "effect"
-import { createRemoteJWKSet, errors, type JWTPayload, jwtVerify } from "jose"
+import { createRemoteJWKSet, decodeJwt, errors, type JWTPayload, jwtVerify } from "jose"
 import type { Caller } from "../domain/Caller.ts"
 import { TenantId } from "../domain/Ids.ts"
 import { type Problem, problem } from "../domain/Problem.ts"
@@ -134,4 +134,30 @@ export const make = (config: IdentityConfig): Context.Tag.Service<Identity> => {
   }
 }
 
-export const layer = (config: IdentityConfig): Layer.Layer<Identity> => Layer.sync(Identity, () => make(config))
+/** Not verified: only which issuer's keys a token is then held against. */
+const claimedIssuer = (token: string): string | undefined => {
+  if (token.length > MAX_TOKEN_LENGTH) return undefined
+  try {
+    return decodeJwt(token).iss
+  } catch {
+    return undefined
+  }
+}
+
+/**
+ * Two issuers: of services (hooks, smoke, the edge: Google's) and of users, whose browsers open sockets here, past the edge. Each token
+ * is held against its own issuer's keys and audience. Nobody from the users' issuer is a service, whatever e-mail the token bears.
+ */
+export const makeBoth = (services: IdentityConfig, users: IdentityConfig): Context.Tag.Service<Identity> => {
+  const ofServices = make(services)
+  if (users.issuer === services.issuer) return ofServices
+  const { serviceTenants: _, ...known } = users
+  const ofUsers = make(known)
+  return {
+    verify: (token) => (claimedIssuer(token) === users.issuer ? ofUsers : ofServices).verify(token),
+    verifyService: ofServices.verifyService
+  }
+}
+
+export const layer = (services: IdentityConfig, users: IdentityConfig = services): Layer.Layer<Identity> =>
+  Layer.sync(Identity, () => makeBoth(services, users))

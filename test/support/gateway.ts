@@ -10,6 +10,7 @@ import { EventId, type RunId, type SessionId, type TenantId } from "../../src/do
 import { isOpen, type RunView } from "../../src/domain/Run.ts"
 import type { AdmissionLimits } from "../../src/gateway/Admission.ts"
 import * as Gateway from "../../src/gateway/Gateway.ts"
+import type { IdentityConfig } from "../../src/gateway/Identity.ts"
 import { Lifecycle } from "../../src/gateway/Lifecycle.ts"
 import type { ListenFailed } from "../../src/gateway/Listener.ts"
 import { Agents, Checks, Load, Records, StorageUnavailable } from "../../src/gateway/Ports.ts"
@@ -75,6 +76,9 @@ export const testGateway = (
     readonly proxyHops?: number
     readonly origins?: ReadonlyArray<string>
     readonly edgeCallers?: ReadonlyArray<string>
+    /** The users' issuer, where it is another one than the services'. */
+    readonly users?: IdentityConfig
+    readonly serviceTenants?: ReadonlyMap<string, string>
   } = {}
 ): Effect.Effect<TestGateway, ListenFailed, Scope.Scope> =>
   Effect.gen(function* () {
@@ -195,7 +199,12 @@ export const testGateway = (
       drainWindow: "50 millis",
       drainLimit: "5 seconds",
       idleLimit: "200 millis",
-      identity: { issuer: issuer.issuer, audience: AUDIENCE, jwksUrl: new URL(`${issuer.url}/jwks`) },
+      identity: {
+        issuer: issuer.issuer,
+        audience: AUDIENCE,
+        jwksUrl: new URL(`${issuer.url}/jwks`),
+        ...(options.serviceTenants === undefined ? {} : { serviceTenants: options.serviceTenants })
+      },
       defaultModel: "local",
       admission: {
         address: wide,
@@ -210,7 +219,11 @@ export const testGateway = (
       origins: options.origins ?? [],
       edge: {
         callers: options.edgeCallers ?? [],
-        users: { issuer: issuer.issuer, audience: USER_AUDIENCE, jwksUrl: new URL(`${issuer.url}/jwks`) }
+        users: options.users ?? {
+          issuer: issuer.issuer,
+          audience: USER_AUDIENCE,
+          jwksUrl: new URL(`${issuer.url}/jwks`)
+        }
       },
       ...(options.socketLimits === undefined ? {} : { socketLimits: options.socketLimits })
     }
