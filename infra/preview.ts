@@ -8,9 +8,18 @@ import { ExitCode } from "../src/domain/ExitCode.ts"
 import { repository } from "./delivery.ts"
 import { platformPage } from "./diagram.ts"
 import { iamPage } from "./iam.ts"
+import { environments } from "./names.ts"
+import { writeComponent } from "./overlayComponent.ts"
 import { violations } from "./policies.ts"
-import { captureAll } from "./testing/capture.ts"
+import { readEnvironment } from "./settings.ts"
+import { captureAll, configOf } from "./testing/capture.ts"
 
+if (process.argv.includes("--docs")) {
+  // Every overlay needs its component before it renders.
+  for (const environment of environments) {
+    writeComponent(repository, environment, readEnvironment(environment, configOf(environment)))
+  }
+}
 const stacks = await captureAll()
 if (process.argv.includes("--docs")) {
   writeFileSync(join(repository, "docs", "iam.md"), iamPage(stacks))

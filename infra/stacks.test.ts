@@ -4,7 +4,6 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { promisify } from "node:util"
 import { beforeAll, describe, expect, it } from "vitest"
-import { CONNECTION_BUDGET } from "../src/gates/manifests/rules/ConnectionBudget.ts"
 import type { KubeObject } from "../src/gates/manifests/Workload.ts"
 import { connectionPlan } from "./budget.ts"
 import { platformPage } from "./diagram.ts"
@@ -330,11 +329,14 @@ describe("a new environment", () => {
       const settings = readFileSync(join(root, "infra", "Pulumi.dev.yaml"), "utf8").replaceAll("dev.", "perf.")
       writeFileSync(join(copy, "infra", "Pulumi.perf.yaml"), `${settings}  agents:delivered: false\n`)
       cpSync(join(root, "k8s", "overlays", "dev"), join(copy, "k8s", "overlays", "perf"), { recursive: true })
-      const { stdout: said } = await run("node", ["infra/preview.ts"], { cwd: copy })
+      const { stdout: said } = await run("node", ["infra/preview.ts", "--docs"], { cwd: copy })
       for (const project of ["foundation", "delivery", "platform", "observe"]) expect(said).toContain(`${project}/perf`)
       expect(said).toContain("0 violations of policies")
       const rendered = await run("kustomize", ["build", join(copy, "k8s", "overlays", "perf")])
       expect(rendered.stdout).toContain("effect-agent-runtime")
+      // What the overlay knows of its environment was written from the one file.
+      expect(rendered.stdout).toContain("env: perf")
+      expect(rendered.stdout).toContain('DATABASE_CONNECTIONS: "127"')
     } finally {
       rmSync(copy, { recursive: true })
     }
@@ -342,15 +344,14 @@ describe("a new environment", () => {
 })
 
 describe("the connections of a database", () => {
-  it("are enough for what the manifest gate lets pods open", () => {
+  it("are those of its tier", () => {
     for (const { inputs } of ofType(all, "gcp:sql/databaseInstance:DatabaseInstance")) {
       const { databaseFlags, tier } = inputs["settings"] as {
         databaseFlags: ReadonlyArray<{ name: string; value: string }>
         tier: string
       }
-      const { forPods, maxConnections } = connectionPlan(tier)
+      const { maxConnections } = connectionPlan(tier)
       expect(databaseFlags).toContainEqual({ name: "max_connections", value: String(maxConnections) })
-      expect(forPods).toBeGreaterThanOrEqual(CONNECTION_BUDGET)
     }
   })
 })

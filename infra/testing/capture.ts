@@ -5,6 +5,7 @@ import * as pulumi from "@pulumi/pulumi"
 import { parse } from "yaml"
 import { type Project, stackName } from "../contracts.ts"
 import { environments, shared } from "../names.ts"
+import { computed } from "./computed.ts"
 
 export interface Captured {
   /** `gcp:clouddeploy/target:Target`. */
@@ -28,67 +29,6 @@ export interface CapturedStack {
   readonly resources: ReadonlyArray<Captured>
   readonly components: ReadonlyArray<Pick<Captured, "type" | "name" | "parent">>
   readonly outputs: Readonly<Record<string, unknown>>
-}
-
-/** What Google would answer: computed fields that other resources take. */
-const computed = (type: string, name: string, inputs: Record<string, unknown>): Record<string, unknown> => {
-  const project = String(inputs["project"])
-  const path = (kind: string) => `projects/${project}/${kind}/${inputs["name"]}`
-  switch (type) {
-    case "gcp:serviceaccount/account:Account": {
-      const email = `${inputs["accountId"]}@${project}.iam.gserviceaccount.com`
-      return { email, member: `serviceAccount:${email}`, name: `projects/${project}/serviceAccounts/${email}` }
-    }
-    case "gcp:projects/serviceIdentity:ServiceIdentity": {
-      const email = `service-100000000000@gcp-sa-${String(inputs["service"]).split(".")[0]}.iam.gserviceaccount.com`
-      return { email, member: `serviceAccount:${email}` }
-    }
-    case "gcp:projects/iAMCustomRole:IAMCustomRole":
-      return { name: `projects/${project}/roles/${inputs["roleId"]}` }
-    case "gcp:container/cluster:Cluster":
-      return { controlPlaneEndpointsConfig: { dnsEndpointConfig: { endpoint: "gke-test.us-central1.gke.goog" } } }
-    case "gcp:sql/databaseInstance:DatabaseInstance":
-      return {
-        privateIpAddress: "10.50.0.3",
-        connectionName: `${project}:${inputs["region"]}:${inputs["name"]}`
-      }
-    case "gcp:kms/keyRing:KeyRing":
-      return { id: `projects/${project}/locations/${inputs["location"]}/keyRings/${inputs["name"]}` }
-    case "gcp:kms/cryptoKey:CryptoKey":
-      return { id: `${inputs["keyRing"]}/cryptoKeys/${inputs["name"]}` }
-    case "gcp:kms/cryptoKeyVersion:CryptoKeyVersion":
-      return { name: `${inputs["cryptoKey"]}/cryptoKeyVersions/1` }
-    case "gcp:bigquery/connection:Connection":
-      return {
-        cloudSql: {
-          ...(inputs["cloudSql"] as object),
-          serviceAccountId: "service-100000000000@gcp-sa-bigqueryconnection.iam.gserviceaccount.com"
-        }
-      }
-    case "gcp:cloudbuild/trigger:Trigger":
-      return { triggerId: `${name}-id` }
-    case "gcp:compute/network:Network":
-    case "gcp:compute/securityPolicy:SecurityPolicy":
-    case "gcp:compute/uRLMap:URLMap":
-    case "gcp:compute/backendService:BackendService":
-    case "gcp:compute/sSLPolicy:SSLPolicy":
-    case "gcp:compute/targetHttpsProxy:TargetHttpsProxy":
-    case "gcp:compute/targetHttpProxy:TargetHttpProxy":
-      return { id: path("global"), selfLink: path("global") }
-    case "gcp:compute/globalAddress:GlobalAddress":
-      return { id: path("global/addresses"), selfLink: path("global/addresses"), address: "203.0.113.10" }
-    case "gcp:compute/subnetwork:Subnetwork":
-    case "gcp:compute/address:Address":
-    case "gcp:compute/regionNetworkEndpointGroup:RegionNetworkEndpointGroup": {
-      const id = path(`regions/${inputs["region"]}`)
-      return { id, selfLink: id }
-    }
-    case "gcp:monitoring/alertPolicy:AlertPolicy":
-    case "gcp:monitoring/notificationChannel:NotificationChannel":
-      return { name: `projects/${project}/${name}` }
-    default:
-      return {}
-  }
 }
 
 const SECRET = "4dabf18193072939515e22adb298388d"
@@ -124,7 +64,7 @@ export const EDGE_IMAGE = `us-central1-docker.pkg.dev/effect-agents-example/agen
 
 const PUBLIC_KEY = "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"
 
-const afterFirstBuild = (stack: string, config: Record<string, string>): Record<string, string> =>
+export const afterFirstBuild = (stack: string, config: Record<string, string>): Record<string, string> =>
   stack === shared
     ? { ...config, "agents:attestorKey": PUBLIC_KEY }
     : {
@@ -167,7 +107,7 @@ const listen = (asked: Map<string, Asked>) => {
 
 type Program = (stack: string) => Promise<Record<string, unknown>> | Record<string, unknown>
 
-const programs: Readonly<Record<Project, () => Promise<{ readonly program: Program }>>> = {
+export const programs: Readonly<Record<Project, () => Promise<{ readonly program: Program }>>> = {
   foundation: () => import("../stacks/foundation/program.ts"),
   delivery: () => import("../stacks/delivery/program.ts"),
   platform: () => import("../stacks/platform/program.ts"),
