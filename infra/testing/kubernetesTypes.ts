@@ -13,6 +13,7 @@ const TYPES: Readonly<Record<string, string>> = {
   "v1/ServiceAccount": "core.v1.ServiceAccount",
   "apps/v1/Deployment": "apps.v1.Deployment",
   "apps/v1/StatefulSet": "apps.v1.StatefulSet",
+  "autoscaling/v2/HorizontalPodAutoscaler": "autoscaling.v2.HorizontalPodAutoscaler",
   "batch/v1/CronJob": "batch.v1.CronJob",
   "batch/v1/Job": "batch.v1.Job",
   "networking.k8s.io/v1/NetworkPolicy": "networking.v1.NetworkPolicy",
