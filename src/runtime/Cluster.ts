@@ -50,7 +50,7 @@ export const runner = (
   Engine.layer.pipe(
     Layer.provideMerge(Layer.merge(RunnerWatch.layer, Inbox.layer)),
     Layer.provideMerge(SocketRunner.layer),
-    Layer.provide(RunnerWatch.health.pipe(Layer.provide(Runners.layerRpc))),
+    Layer.provide(RunnerWatch.health(settings.runnerHealth).pipe(Layer.provide(Runners.layerRpc))),
     Layer.provide([NodeClusterSocket.layerSocketServer, protocol, serialization]),
     Layer.provideMerge(ClusterStorage.layer(settings.messageStorage)),
     Layer.provideMerge(ShardingConfig.layer(runnerConfig(settings)))

@@ -23,6 +23,8 @@ import { RunnerStorage as RunnerStorageTag } from "@effect/cluster/RunnerStorage
 import { SqlClient } from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
 import { Clock, type Duration, Effect, Equal, Layer, Option, Schedule } from "effect"
+import * as PodHealth from "./PodHealth.ts"
+import type { RunnerSettings } from "./Settings.ts"
 import { fence } from "./statements.ts"
 
 const INTERVAL = "1 second"
@@ -87,13 +89,28 @@ const asking = Effect.map(
 
 /**
  * For the library's check: asks the runner itself. A no-op here would leave the shards of a dead runner to the expiration.
+ *
+ * Where Kubernetes is asked as well it can only say "dead": a pod that is there may still hold a frozen runner, and to put that back on the
+ * ring while the watch below takes it off would make a ring that flaps.
  */
-export const health: Layer.Layer<RunnerHealth.RunnerHealth, never, Runners.Runners> = Layer.effect(
-  RunnerHealth.RunnerHealth,
-  Effect.map(asking, (ask) => ({
-    isAlive: (address) => Effect.map(ask(address, HEALTH_PATIENCE), (answer) => answer === "alive")
-  }))
-)
+export const health = (
+  settings: RunnerSettings["runnerHealth"]
+): Layer.Layer<RunnerHealth.RunnerHealth, never, Runners.Runners> =>
+  Layer.scoped(
+    RunnerHealth.RunnerHealth,
+    Effect.gen(function* () {
+      const ask = yield* asking
+      const pods = settings === "ping" ? undefined : yield* PodHealth.watch(settings)
+      return {
+        isAlive: (address) =>
+          Effect.suspend(() =>
+            pods?.isAlive(address.host) === false
+              ? Effect.succeed(false)
+              : Effect.map(ask(address, HEALTH_PATIENCE), (answer) => answer === "alive")
+          )
+      }
+    })
+  )
 
 /** Under which name a runner's sessions are seen in `pg_stat_activity`, which keeps 63 characters. The pod's name is first. */
 export const applicationName = ({ host, port }: { readonly host: string; readonly port: number }): string =>

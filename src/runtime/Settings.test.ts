@@ -41,6 +41,21 @@ describe("Settings", () => {
     })
   })
 
+  it("asks runners for their health, and Kubernetes where it is told to and can", () => {
+    const base = { RUNNER_HOST: "127.0.0.1", DATABASE_SECRET_DIR: secret() }
+    const of = (env: object) => Either.map(readRunner({ ...base, ...env }), ({ runnerHealth }) => runnerHealth)
+    expect(of({ KUBERNETES_SERVICE_HOST: "10.0.0.1" })).toEqual(Either.right("ping"))
+    expect(of({ RUNNER_HEALTH: "kubernetes", KUBERNETES_SERVICE_HOST: "10.0.0.1" })).toEqual(
+      Either.right({
+        url: "https://10.0.0.1:443",
+        namespace: "agents",
+        tokenFile: "/var/run/secrets/kubernetes.io/serviceaccount/token"
+      })
+    )
+    expect(problemsOf({ ...base, RUNNER_HEALTH: "kubernetes" })).toContain("KUBERNETES_API_URL is not set")
+    expect(problemsOf({ ...base, RUNNER_HEALTH: "none" })).toContain("RUNNER_HEALTH")
+  })
+
   it("is not led astray by what Kubernetes puts into the environment", () => {
     const settings = readRunner({
       RUNNER_HOST: "127.0.0.1",

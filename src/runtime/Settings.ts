@@ -6,6 +6,7 @@ import { existsSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { Data, Either, Redacted } from "effect"
 import { PORT as CARRY_PORT } from "../domain/CarryQuestion.ts"
+import type { KubernetesAccess } from "./KubernetesAccess.ts"
 import { type ModelSettings, readModels } from "./ModelSettings.ts"
 
 export type Env = Readonly<Record<string, string | undefined>>
@@ -48,6 +49,8 @@ export interface RunnerSettings {
   readonly models: ModelSettings
   /** Who may ask this runner what it could carry, and how their tokens are verified. Undefined: nobody, and no port is open. */
   readonly asked: AskedSettings | undefined
+  /** Whether runners alone are asked for their health, or Kubernetes first. */
+  readonly runnerHealth: "ping" | KubernetesAccess
 }
 
 export interface AskedSettings {
@@ -152,6 +155,21 @@ export const readSharding = (reader: Reader) => ({
   shardGroups: reader.list("SHARD_GROUPS", "default")
 })
 
+const TOKEN_FILE = "/var/run/secrets/kubernetes.io/serviceaccount/token"
+
+/** `ping` asks runners alone; `kubernetes` asks it first (`PodHealth`). */
+export const readRunnerHealth = (reader: Reader): RunnerSettings["runnerHealth"] => {
+  if (reader.choice("RUNNER_HEALTH", ["ping", "kubernetes"], "ping") === "ping") return "ping"
+  const host = reader.text("KUBERNETES_SERVICE_HOST", "")
+  const inCluster = host === "" ? undefined : `https://${host}:${reader.text("KUBERNETES_SERVICE_PORT", "443")}`
+  return {
+    // Kubernetes sets the host in every pod; NODE_EXTRA_CA_CERTS must name its certificate.
+    url: reader.text("KUBERNETES_API_URL", inCluster),
+    namespace: reader.text("POD_NAMESPACE", "agents"),
+    tokenFile: reader.text("KUBERNETES_TOKEN_FILE", TOKEN_FILE)
+  }
+}
+
 /** Everything that a runner and a gateway both need to be part of the cluster. */
 export const readCluster = (reader: Reader) => ({
   ...readSharding(reader),
@@ -186,6 +204,7 @@ export const readRunner = (env: Env): Either.Either<RunnerSettings, SettingsRefu
     httpPort: reader.integer("HTTP_PORT", PORTS, 8080),
     models: readModels(reader),
     asked: readAsked(reader),
+    runnerHealth: readRunnerHealth(reader),
     ...readCluster(reader)
   })
 }

@@ -116,6 +116,14 @@ export const promises: ReadonlyArray<Promised> = [
     tests: [
       [runs, "is alive and not ready while a migration is missing that its release needs"],
       ["src/runtime/RunnerWatch.test.ts", "takes a runner that refuses connections off the ring at once"],
+      [
+        "src/runtime/PodHealth.test.ts",
+        "knows pods by the name in their runner's address, and calls one alive that it never saw"
+      ],
+      [
+        "src/runtime/PodHealth.test.ts",
+        "calls every pod alive while the API can't be read, and knows them again after"
+      ],
       ["src/runtime/RunnerWatch.test.ts", "leaves a runner alone that is slow: any answer starts the count again"]
     ]
   },
