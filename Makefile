@@ -70,6 +70,16 @@ test-chaos-checker: setup ## Play the schedules on builds that break promises: e
 test-gcloud: setup ## Drive the rehearsal's server with the real gcloud: apply, release, approve, advance, a failed verify, rollback
 	@GCLOUD=1 vitest run --project parts test/rehearsal/gcloud.test.ts --silent=false
 
+.PHONY: test-drivers
+test-drivers: setup ## The suite of a cluster's behaviours, on the driver that runs pods as processes (part of `make test`)
+	@vitest run --project parts test/drivers src/rehearsal/drivers
+
+# Pods are started, killed and pruned in namespaces of the suite's own, and a node is drained: never on a cluster of others.
+.PHONY: test-cluster
+test-cluster: setup ## The same suite on the cluster of kubectl's context. CLUSTER_IMAGE=name@sha256:... is the Dockerfile's image, pushed where nodes pull
+	@: "$${CLUSTER_IMAGE:?is missing: build the Dockerfile, push it where the nodes of the cluster can pull it, and give its name by digest: make test-cluster CLUSTER_IMAGE=registry/agents@sha256:...}"
+	@CLUSTER_IMAGE="$$CLUSTER_IMAGE" vitest run --project cluster
+
 .PHONY: test-restarts
 test-restarts: setup ## Kill the rehearsal's server 100 times in the middle of rollouts (SEED=n kills at the same moments again)
 	@RESTARTS=100 vitest run --project parts test/rehearsal/restarts.test.ts
@@ -100,6 +110,10 @@ surface-check: setup ## Fail when surface.json is not what the code says
 .PHONY: manifests
 manifests: setup ## Render the overlays and check them against the manifest rules
 	@$(DELIVER) gate manifests
+
+.PHONY: goldens
+goldens: setup ## Write anew what every overlay renders to (review and commit the diff; `make test` compares)
+	@node test/goldens/write.ts
 
 .PHONY: lint-delivery
 lint-delivery: setup ## Read clouddeploy/, skaffold.yaml and cloudbuild*.yaml strictly (part of `make test`)

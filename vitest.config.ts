@@ -8,6 +8,18 @@ const shared = {
   hookTimeout: 120_000
 }
 
+/** Needs a cluster, so it is there only for `make test-cluster`: nothing is skipped elsewhere. */
+const cluster = {
+  test: {
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
+    name: "cluster",
+    include: ["test/cluster/**/*.test.ts"],
+    poolOptions: { forks: { singleFork: true } },
+    sequence: { groupOrder: 3 }
+  }
+}
+
 export default defineConfig({
   test: {
     // What a passing test logs on the way is noise; a failing one shows all of it.
@@ -24,7 +36,7 @@ export default defineConfig({
             "src/**/*.test.ts",
             "infra/**/*.test.ts",
             "test/*.test.ts",
-            "test/{hazards,rehearsal,support}/**/*.test.ts"
+            "test/{drivers,hazards,rehearsal,support}/**/*.test.ts"
           ],
           sequence: { groupOrder: 1 }
         }
@@ -38,7 +50,8 @@ export default defineConfig({
           poolOptions: { forks: { singleFork: true } },
           sequence: { groupOrder: 2 }
         }
-      }
+      },
+      ...(process.env["CLUSTER_IMAGE"] === undefined ? [] : [cluster])
     ]
   }
 })

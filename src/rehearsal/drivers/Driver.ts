@@ -52,9 +52,19 @@ export interface PodStatus {
   readonly restarts: number
   /** `name@sha256:…` of each container. */
   readonly images: ReadonlyArray<string>
+  /** Absent while it has none. */
+  readonly node?: string
+  /** Of its owner's pod template: pods of one release share it. Opaque. */
+  readonly revision: string
   /** The operating system's process id; absent where the driver has none. */
   readonly pid?: number
   readonly startedAt: Date
+}
+
+export interface Pruned {
+  readonly removed: ReadonlyArray<string>
+  /** What the release no longer has and stays all the same, each with its reason. */
+  readonly kept: ReadonlyArray<string>
 }
 
 export interface JobOutcome {
@@ -90,6 +100,14 @@ export interface Cluster {
   readonly pods: Effect.Effect<ReadonlyArray<PodStatus>>
   /** Deletes a pod as the API does. Grace 0 is SIGKILL at once; its owner replaces it. */
   readonly deletePod: (name: string, options: { readonly gracePeriodSeconds?: number }) => Effect.Effect<void, NotFound>
+  /**
+   * Removes what carries the labels of this set's pipeline and target and is no longer in it. Never data, identities or rights,
+   * nor what pods of an older release still read.
+   */
+  readonly prune: (objects: ReadonlyArray<KubeObject>) => Effect.Effect<Pruned, DriverFailed>
+  /** Takes the node out of service and moves this target's pods elsewhere, within their PodDisruptionBudgets. */
+  readonly drainNode: (node: string) => Effect.Effect<void, NotFound | DriverFailed>
+  readonly uncordonNode: (node: string) => Effect.Effect<void, NotFound | DriverFailed>
   /** An address on this machine that reaches the Service's named or numbered port. */
   readonly serviceAddress: (
     service: string,

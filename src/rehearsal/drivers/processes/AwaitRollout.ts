@@ -63,7 +63,8 @@ export const awaitRollout = (
   objects: ReadonlyArray<KubeObject>,
   deadlineMs: number,
   workloads: Workloads,
-  pods: () => ReadonlyArray<PodRecord>
+  pods: () => ReadonlyArray<PodRecord>,
+  stop: (pod: string) => Effect.Effect<void>
 ): Effect.Effect<void, RolloutFailed> =>
   Effect.forEach(
     objects.filter(({ kind }) => kind === "StatefulSet" || kind === "Deployment"),
@@ -82,6 +83,8 @@ export const awaitRollout = (
           })
         }
         if (status.done) return Effect.succeed(true)
+        const stuck = workloads.stuck(kind, name, pods())
+        if (stuck.length > 0) return Effect.as(Effect.forEach(stuck, stop, { discard: true }), false)
         return hopeless(object, workloads.updateRevision(kind, name), own()) ?? Effect.succeed(false)
       })
       const late = () => {

@@ -1,6 +1,7 @@
 /** What the cluster knows of one pod. Records change in place: one event loop writes and reads them. */
 import type { PodStatus } from "../Driver.ts"
 import type { Container, PodTemplate } from "./PodSpec.ts"
+import { NODE_NAME } from "./Variables.ts"
 
 export interface ContainerRecord {
   readonly spec: Container
@@ -86,6 +87,8 @@ export const statusOf = (pod: PodRecord): PodStatus => {
     terminating: pod.terminating,
     restarts: pod.containers.reduce((sum, { restarts }) => sum + restarts, 0),
     images: pod.containers.map(({ spec }) => spec.image),
+    node: NODE_NAME,
+    revision: pod.revision,
     ...(main?.pid === undefined ? {} : { pid: main.pid }),
     startedAt: pod.createdAt
   }

@@ -19,6 +19,7 @@ import { runJob } from "./JobRun.ts"
 import * as KubernetesApi from "./KubernetesApi.ts"
 import * as MetadataServer from "./MetadataServer.ts"
 import { files, namesOf } from "./Names.ts"
+import * as Operations from "./Operations.ts"
 import * as Pod from "./Pod.ts"
 import type { PodEvent } from "./PodEvent.ts"
 import { makeContainers, matches, type PodRecord, statusOf } from "./PodRecord.ts"
@@ -233,6 +234,13 @@ export const open = (input: ClusterInput): Effect.Effect<ProcessCluster, DriverF
           : pod.stop(gracePeriodSeconds)
       })
 
+    const operations: Operations.OperationsHost = {
+      store,
+      pods: records,
+      stop: (name) => running.get(name)?.stop() ?? Effect.void,
+      changed
+    }
+
     const api = yield* KubernetesApi.open(addresses.controlPlane, {
       namespace,
       store,
@@ -283,7 +291,7 @@ export const open = (input: ClusterInput): Effect.Effect<ProcessCluster, DriverF
       logFolder: join(folder, "logs"),
       check: (objects: ReadonlyArray<KubeObject>) => Effect.asVoid(admit(objects, context, "job")),
       apply: (objects: ReadonlyArray<KubeObject>) => Effect.flatMap(admit(objects, context), commit),
-      awaitRollout: (objects, { deadlineMs }) => awaitRollout(objects, deadlineMs, workloads, records),
+      awaitRollout: (objects, { deadlineMs }) => awaitRollout(objects, deadlineMs, workloads, records, operations.stop),
       runJob: (job, jobOptions) =>
         runJob(job, jobOptions, {
           admit: (objects) => admit(objects, context, "job"),
@@ -293,6 +301,9 @@ export const open = (input: ClusterInput): Effect.Effect<ProcessCluster, DriverF
         }),
       pods: Effect.sync(() => records().map(statusOf)),
       deletePod,
+      prune: (objects) => Operations.prune(objects, operations),
+      drainNode: (node) => Operations.drainNode(node, operations),
+      uncordonNode: () => Effect.void,
       serviceAddress: (service, port) => services.address(store.get("Service", service)?.object, service, port)
     } satisfies ProcessCluster
   })

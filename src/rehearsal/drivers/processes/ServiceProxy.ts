@@ -3,7 +3,7 @@
  *
  * An endpoint that refuses is passed over before a byte was sent, so a pod that died a moment ago costs the client nothing.
  */
-import { connect, createServer, type Server, type Socket } from "node:net"
+import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net"
 import { Effect, type Scope } from "effect"
 import { DriverFailed } from "../Driver.ts"
 
@@ -25,10 +25,11 @@ const join = (client: Socket, server: Socket) => {
   server.on("close", () => client.destroySoon())
 }
 
+/** The address it listens on: with port 0 the system chose one. */
 export const open = (
   address: Endpoint,
   endpoints: () => ReadonlyArray<Endpoint>
-): Effect.Effect<void, DriverFailed, Scope.Scope> => {
+): Effect.Effect<Endpoint, DriverFailed, Scope.Scope> => {
   let turn = 0
   const serve = (client: Socket) => {
     client.on("error", () => {})
@@ -81,5 +82,5 @@ export const open = (
         server.close()
         for (const socket of sockets) socket.destroy()
       })
-  ).pipe(Effect.asVoid)
+  ).pipe(Effect.map(({ server }) => ({ host: address.host, port: (server.address() as AddressInfo).port })))
 }

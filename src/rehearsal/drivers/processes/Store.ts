@@ -7,6 +7,7 @@ type Entry<K extends Kind> = { readonly object: Decoded[K]; readonly raw: KubeOb
 
 export interface Store {
   readonly put: (admitted: Admitted) => void
+  readonly remove: (kind: Kind, name: string) => void
   readonly get: <K extends Kind>(kind: K, name: string) => Entry<K> | undefined
   readonly list: <K extends Kind>(kind: K) => ReadonlyArray<Entry<K>>
   /** A ConfigMap's or Secret's content by key; undefined when there is no such object. */
@@ -28,6 +29,7 @@ export const make = (): Store => {
       kind.set(admitted.object.metadata.name, admitted)
       objects.set(admitted.object.kind, kind)
     },
+    remove: (kind, name) => void of(kind).delete(name),
     get,
     list: (kind) => [...of(kind).values()],
     content: (kind, name) => {

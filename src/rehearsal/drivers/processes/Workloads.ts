@@ -35,6 +35,11 @@ export interface Workloads {
   /** What all controllers want done now. */
   readonly plan: (pods: ReadonlyArray<PodRecord>) => Actions
   readonly status: (kind: WorkloadKind, name: string, pods: ReadonlyArray<PodRecord>) => Status | undefined
+  /**
+   * Pods that hold an OrderedReady set up for ever: broken ones of a revision that is no longer wanted. Kubernetes leaves them to
+   * a person ("forced rollback"), so whoever waits for the rollout deletes them.
+   */
+  readonly stuck: (kind: WorkloadKind, name: string, pods: ReadonlyArray<PodRecord>) => ReadonlyArray<string>
   /** The revision that the workload is going to. */
   readonly updateRevision: (kind: WorkloadKind, name: string) => string | undefined
   readonly minReadySeconds: (owner: string) => number
@@ -213,6 +218,18 @@ export const make = (store: Store): Workloads => {
       return { create: plans.flatMap(({ create }) => create), remove: plans.flatMap(({ remove }) => remove) }
     },
     status: (kind, name, pods) => (kind === "StatefulSet" ? statusOfSet(name, pods) : statusOfDeployment(name, pods)),
+    stuck: (kind, name, pods) => {
+      const set = kind === "StatefulSet" ? store.get("StatefulSet", name)?.object : undefined
+      const known = revisions.get(`StatefulSet/${name}`)
+      if (set === undefined || known === undefined) return []
+      const { partition, policy } = setSpec(set, known)
+      if (policy !== "OrderedReady") return []
+      return owned(`StatefulSet/${name}`, pods)
+        .filter(
+          (pod) => ordinalOf(pod.name) >= partition && !pod.ready && !pod.terminating && pod.revision !== known.update
+        )
+        .map((pod) => pod.name)
+    },
     updateRevision: (kind, name) => revisions.get(`${kind}/${name}`)?.update,
     minReadySeconds: (owner) => {
       const [kind, name = ""] = owner.split("/")
