@@ -254,6 +254,21 @@ export const migrationEntries: ReadonlyArray<(world: World) => Entry> = [
     traced: true
   }),
 
+  file("a key that live releases may repeat becomes unique, concurrently", "live releases write to it", {
+    "0003_change": `-- phase: expand\n-- transaction: none\n-- Up Migration\ncreate unique index concurrently if not exists one_author on agents.notes (author);`
+  }),
+  hazard(
+    "a key that old inserts give becomes generated",
+    "would break statement notes.write",
+    "alter table agents.notes alter column id add generated always as identity;"
+  ),
+
+  file("a key becomes unique that nobody repeats, and the header says why", null, {
+    "0003_change": `-- phase: expand\n-- unique: authors have one note each, made with the account\n-- transaction: none\n-- Up Migration\ncreate unique index concurrently if not exists one_author on agents.notes (author);`
+  }),
+  file("a new table has a unique index", null, {
+    "0003_change": up("create table agents.tags (tag text); create unique index tags_tag on agents.tags (tag);")
+  }),
   entry("a scan under lock says why it may be", null, {
     sql: "",
     files: {

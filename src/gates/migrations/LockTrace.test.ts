@@ -14,6 +14,11 @@ const base = parse(
     create table agents.people (name text primary key); create table agents.tags (tag text);`)
 )
 
+/** In the history before locks were traced; an applied file is never edited, so the reason stands here and not in its header. */
+const landed: Readonly<Record<string, string>> = {
+  "0006_event_retention": "it fills tables of one row a tier, and gives columns with constant defaults to two more"
+}
+
 const scratchSession = Effect.gen(function* () {
   const database = yield* platformDatabase
   const context = yield* Layer.build(layer(yield* fromUrl(database.urlOf("migrator"))))
@@ -113,7 +118,10 @@ describe("the trace of a migration's locks", () => {
       const { traces, failed } = yield* LockTrace.traceAll(session, [], files)
       expect(failed).toBeUndefined()
       expect(traces.length).toBeGreaterThan(4)
-      expect(traces.flatMap(LockTrace.findingsOf)).toEqual([])
+      const found = traces.flatMap(LockTrace.findingsOf).map(({ where }) => where.split(/[/.]/)[1])
+      expect([...new Set(found)].filter((name) => !(name! in landed))).toEqual([])
+      // A reason that nothing needs any more would let the next one through.
+      expect(Object.keys(landed).filter((name) => !found.includes(name))).toEqual([])
     })
   )
 })

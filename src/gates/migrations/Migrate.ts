@@ -17,6 +17,7 @@ import * as LockTrace from "./LockTrace.ts"
 import type { MigrationFile } from "./MigrationFile.ts"
 import * as Proof from "./Proof.ts"
 import * as State from "./State.ts"
+import * as UniqueAdded from "./UniqueAdded.ts"
 
 export interface Options {
   readonly mode: Mode
@@ -190,6 +191,11 @@ export const run = (options: Options): Effect.Effect<Evidence.Evidence, Failure,
       const own = Proof.demands([
         { release: options.release, standing: "this release", statements: options.surface.decoded.statements }
       ])
+      const unique = yield* Effect.filter(UniqueAdded.uniqueIndexes(pending), ({ table }) =>
+        State.exists(session, table)
+      )
+      const doubled = UniqueAdded.findingsOf(unique, others.demands)
+      if (doubled.length > 0) return yield* new Refused({ findings: doubled })
       const answers: Proof.Answers = new Map()
       const before = yield* inTransaction(session, Proof.prove(session, others.demands, answers))
       notes.push(...before.map(already))

@@ -5,6 +5,7 @@
  *
  *     -- phase: expand | backfill | contract     required
  *     -- lock: WHY                               a reason to hold a lock longer than the budget (LockTrace.ts)
+ *     -- unique: WHY                             why live releases never write a key of its new unique index twice
  *     -- transaction: none                       only for one CREATE, DROP or REINDEX … CONCURRENTLY
  *     -- Up Migration                            node-pg-migrate's mark; forward only, so there is no down part
  */
@@ -27,6 +28,8 @@ export interface MigrationFile {
   readonly transactional: boolean
   /** Why it may hold a blocking lock while it reads or rewrites a table. */
   readonly lockReason?: string | undefined
+  /** Why no live release writes a key of its unique index twice. */
+  readonly uniqueReason?: string | undefined
   readonly statements: ReadonlyArray<SqlStatement>
 }
 
@@ -46,6 +49,10 @@ const commentsOf = (sql: string) => /^(?:\s*--[^\n]*\n?|\s*\n)*/.exec(sql)?.[0] 
 const header = (sql: string, key: string) =>
   new RegExp(`^\\s*--\\s*${key}:\\s*(\\S+)\\s*$`, "im").exec(commentsOf(sql))?.[1]?.toLowerCase()
 
+/** A reason has some words. */
+const reason = (sql: string, key: string) =>
+  new RegExp(`^\\s*--\\s*${key}:[ \\t]*(\\S.{9,200})$`, "im").exec(commentsOf(sql))?.[1]
+
 /** Reads one file's text. Line ends are made `\n` first, so that a checkout on Windows has the same checksum. */
 export const parse = (name: string, path: string, content: string): MigrationFile => {
   const sql = content.replaceAll("\r\n", "\n")
@@ -57,7 +64,8 @@ export const parse = (name: string, path: string, content: string): MigrationFil
     sha256: createHash("sha256").update(sql).digest("hex"),
     phase: phase === "expand" || phase === "backfill" || phase === "contract" ? phase : undefined,
     transactional: header(sql, "transaction") !== "none",
-    lockReason: /^\s*--\s*lock:[ \t]*(\S.{9,200})$/im.exec(commentsOf(sql))?.[1],
+    lockReason: reason(sql, "lock"),
+    uniqueReason: reason(sql, "unique"),
     statements: split(sql)
   }
 }
