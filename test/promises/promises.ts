@@ -20,6 +20,7 @@ const injection = "src/agent/tools/Injection.test.ts"
 const tools = "src/agent/tools/Tools.test.ts"
 const store = "src/events/EventStore.test.ts"
 const retention = "src/events/EventRetention.test.ts"
+const tenant = "src/bin/cli/tenant.test.ts"
 const declaration = "src/agent/Declaration.test.ts"
 const sockets = "src/gateway/Sockets.test.ts"
 const isolation = "src/gateway/Isolation.test.ts"
@@ -259,7 +260,17 @@ export const promises: ReadonlyArray<Promised> = [
       [retention, "moves nothing while a release may still run that would not find it"]
     ]
   },
-  { id: "C3", says: "A tenant's data is exported or removed, with proof", tests: [], open: "no test named here" },
+  {
+    id: "C3",
+    says: "A tenant's data is exported or removed, with proof",
+    tests: [
+      [tenant, "is looked for in every table that has a tenant or an execution"],
+      [tenant, "is exported as of one moment, with a hash and counts that are on record"],
+      [tenant, "is removed whole, though the removal is cut, and another tenant keeps all that it has"],
+      [tenant, "is not removed while a run is open, by mistake, or without somebody who answers for it"]
+    ],
+    open: "a command carries it out, not a workflow: cut, it goes on when it is run again, not by itself"
+  },
   {
     id: "C4",
     says: "Use of tokens per tenant, execution and model, and what it cost at the prices of its day",
