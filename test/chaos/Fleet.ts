@@ -185,21 +185,24 @@ export const fleet = (options: {
       }
     }
 
-    const heal = Effect.forEach(
-      slots,
-      (slot) =>
-        Effect.gen(function* () {
-          yield* slot.mayRun.open
-          yield* slot.link.mend
-          yield* Effect.suspend(() => signal(slot, "SIGCONT"))
-          yield* until(
-            `the runner on ${slot.address} is ready`,
-            Effect.suspend(() => slot.pod?.get("/readyz") ?? Effect.fail("not started")),
-            ({ status }) => status === 200,
-            "60 seconds"
-          )
-        }).pipe(Effect.match({ onSuccess: () => [], onFailure: ({ message }) => [message] })),
-      { concurrency: "unbounded" }
+    const heal = Effect.zipRight(
+      clientLink.mend,
+      Effect.forEach(
+        slots,
+        (slot) =>
+          Effect.gen(function* () {
+            yield* slot.mayRun.open
+            yield* slot.link.mend
+            yield* Effect.suspend(() => signal(slot, "SIGCONT"))
+            yield* until(
+              `the runner on ${slot.address} is ready`,
+              Effect.suspend(() => slot.pod?.get("/readyz") ?? Effect.fail("not started")),
+              ({ status }) => status === 200,
+              "60 seconds"
+            )
+          }).pipe(Effect.match({ onSuccess: () => [], onFailure: ({ message }) => [message] })),
+        { concurrency: "unbounded" }
+      )
     ).pipe(Effect.map((late) => late.flat()))
 
     const client = Layer.mergeAll(

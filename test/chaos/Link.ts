@@ -29,7 +29,7 @@ export interface Link {
   readonly host: string
   /** Until `mend` nothing passes, neither on connections that are open nor on new ones. */
   readonly cut: Effect.Effect<void>
-  /** What was sent meanwhile arrives, as it does when packets are sent again; or a reset, where Postgres has given up. */
+  /** No answer is lost any more. What was sent meanwhile arrives, as it does when packets are sent again; or a reset, where Postgres has given up. */
   readonly mend: Effect.Effect<void>
   /** The machine of the process loses power: nothing passes any more on the connections that are open. New ones are another's. */
   readonly abandon: Effect.Effect<void>
@@ -114,6 +114,7 @@ export const link = (options: {
       }),
       mend: Effect.sync(() => {
         isCut = false
+        lose = 0
         for (const connection of all) {
           const { down, up, abandoned } = connection
           if (!connection.dark || abandoned) continue
