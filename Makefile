@@ -66,6 +66,10 @@ test-chaos: setup ## Play 200 random schedules of faults on real runners and jud
 test-chaos-checker: setup ## Play the schedules on builds that break promises: each must be caught
 	@node test/chaos/sabotage.ts
 
+.PHONY: takeover
+takeover: setup ## Measure how soon work goes on after a kill, a stop, a freeze, a power cut, a lost database; and sleeps and first calls (ROUNDS)
+	@node test/chaos/takeover.ts
+
 .PHONY: test-gcloud
 test-gcloud: setup ## Drive the rehearsal's server with the real gcloud: apply, release, approve, advance, a failed verify, rollback
 	@GCLOUD=1 vitest run --project parts test/rehearsal/gcloud.test.ts --silent=false

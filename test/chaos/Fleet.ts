@@ -8,7 +8,7 @@ import pg from "pg"
 import { CurrentProcess } from "../../src/domain/CurrentProcess.ts"
 import { EventStore } from "../../src/events/EventStore.ts"
 import { Feed } from "../../src/events/Feed.ts"
-import { claimSubnet } from "../../src/rehearsal/net/Loopback.ts"
+import { claimSubnet, type Subnet } from "../../src/rehearsal/net/Loopback.ts"
 import * as EmbeddedPostgres from "../../src/rehearsal/postgres/EmbeddedPostgres.ts"
 import * as ClusterClient from "../../src/runtime/ClusterClient.ts"
 import * as Database from "../../src/runtime/Database.ts"
@@ -30,6 +30,9 @@ export interface Fleet {
   readonly strike: (fault: Fault) => Effect.Effect<void>
   /** Wakes what is frozen, starts what is down, and waits until all runners are ready. Answers which never were. */
   readonly heal: Effect.Effect<ReadonlyArray<string>>
+  /** How another process finds the database, and addresses that are free from `.200` on. */
+  readonly runtimeUrl: string
+  readonly subnet: Subnet
   /** What the runners printed so far, those that are gone included. */
   readonly output: () => string
 }
@@ -179,7 +182,7 @@ export const fleet = (options: {
           // One restart after the other; a server that has not quite ended keeps its shared memory for a moment.
           return oneRestart(
             server
-              .restart(fault.signal)
+              .restart(fault.signal, fault.awayFor)
               .pipe(Effect.retry(Schedule.spaced("500 millis").pipe(Schedule.upTo("60 seconds"))))
           ).pipe(Effect.orDie)
       }
@@ -215,7 +218,8 @@ export const fleet = (options: {
       ),
       Layer.provide(Layer.succeed(CurrentProcess, { name: "client", release: "test" })),
       Layer.provide(Logger.minimumLogLevel(LogLevel.None)),
-      // It starts beside runners that start and on a machine that is busy.
+      // It starts beside runners that start and on a machine that is busy. The library makes a defect of what it can't read then.
+      Layer.catchAllCause((cause) => Layer.fail(cause)),
       Layer.retry(Schedule.spaced("500 millis").pipe(Schedule.upTo("60 seconds"))),
       Layer.orDie
     )
@@ -226,6 +230,8 @@ export const fleet = (options: {
       client,
       strike,
       heal,
+      runtimeUrl,
+      subnet,
       output: () =>
         [
           ...gone,

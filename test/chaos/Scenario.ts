@@ -29,7 +29,7 @@ export type Fault =
   | { readonly kind: "power-cut"; readonly runner: number; readonly downFor: number }
   /** What is written is committed, and the writer never hears of it. A number without a runner is the client. */
   | { readonly kind: "lose-answers"; readonly runner: number; readonly count: number }
-  | { readonly kind: "restart-database"; readonly signal: "SIGINT" | "SIGQUIT" }
+  | { readonly kind: "restart-database"; readonly signal: "SIGINT" | "SIGQUIT"; readonly awayFor: number }
 
 export type PlannedFault = Fault & { readonly at: number }
 
@@ -106,7 +106,7 @@ const faultOf = ({ between, chance, pick }: Random, runners: number): Fault => {
     case "lose-answers":
       return { kind, runner: between(0, runners), count: between(1, 4) }
     case "restart-database":
-      return { kind, signal: pick(["SIGINT", "SIGQUIT"]) }
+      return { kind, signal: pick(["SIGINT", "SIGQUIT"]), awayFor: chance(0.3) ? between(2_000, 10_000) : 0 }
     default:
       return { kind, runner }
   }
@@ -140,7 +140,7 @@ export const describeFault = (fault: PlannedFault): string => {
     "count" in fault
       ? ` of ${fault.count} writes`
       : "signal" in fault
-        ? ` ${fault.signal}`
+        ? ` ${fault.signal}, away for ${fault.awayFor}ms`
         : "millis" in fault
           ? ` for ${fault.millis}ms`
           : "downFor" in fault
@@ -149,4 +149,13 @@ export const describeFault = (fault: PlannedFault): string => {
               : ` for ${fault.downFor}ms`
             : ""
   return `${fault.kind}${where}${how} @${fault.at}`
+}
+
+/** A setting of these programs from the environment. */
+export const wholeNumber = (name: string, fallback: number): number => {
+  const given = process.env[name]
+  if (given === undefined || given === "") return fallback
+  if (/^\d+$/.test(given)) return Number(given)
+  process.stderr.write(`${name} is "${given}" and must be a whole number.\n`)
+  process.exit(2)
 }

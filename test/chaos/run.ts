@@ -12,35 +12,25 @@ import { type ChildProcess, spawn } from "node:child_process"
 import { mkdtemp, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { Effect, Scope } from "effect"
+import { Cause, Effect, Exit, Scope } from "effect"
 import { testImage } from "../support/image.ts"
 import { fleet } from "./Fleet.ts"
 import { check } from "./History.ts"
 import { play } from "./Play.ts"
-import { describeFault, scenario } from "./Scenario.ts"
+import { describeFault, scenario, wholeNumber } from "./Scenario.ts"
 
 const RUNNERS = 3
 
-const number = (name: string, fallback: number): number => {
-  const given = process.env[name]
-  if (given === undefined || given === "") return fallback
-  if (!/^\d+$/.test(given)) {
-    process.stderr.write(`${name} is "${given}" and must be a whole number.\n`)
-    process.exit(2)
-  }
-  return Number(given)
-}
-
 const only = process.env["SEED"]
-const first = only === undefined || only === "" ? number("FIRST", Date.now() % 1_000_000) : number("SEED", 0)
-const count = only === undefined || only === "" ? number("SCHEDULES", 200) : 1
-const lanes = Math.min(number("LANES", 3), count)
+const first = only === undefined || only === "" ? wholeNumber("FIRST", Date.now() % 1_000_000) : wholeNumber("SEED", 0)
+const count = only === undefined || only === "" ? wholeNumber("SCHEDULES", 200) : 1
+const lanes = Math.min(wholeNumber("LANES", 3), count)
 
 const print = (line: string) => Effect.sync(() => process.stdout.write(`${line}\n`))
 
 const busy = Effect.acquireRelease(
   Effect.sync(() =>
-    Array.from({ length: number("BUSY", 0) }, (): ChildProcess => spawn(process.execPath, ["-e", "for (;;);"]))
+    Array.from({ length: wholeNumber("BUSY", 0) }, (): ChildProcess => spawn(process.execPath, ["-e", "for (;;);"]))
   ),
   (all) => Effect.sync(() => all.forEach((one) => one.kill("SIGKILL")))
 )
@@ -53,14 +43,26 @@ const program = Effect.gen(function* () {
   let played = 0
   const lane = Effect.gen(function* () {
     const scope = yield* Effect.scope
-    const stage = yield* fleet({ image, runners: RUNNERS }).pipe(Scope.extend(scope))
+    // On a machine with ten times the work that it can do, a database may take too long to begin with.
+    const stage = yield* fleet({ image, runners: RUNNERS }).pipe(
+      Scope.extend(scope),
+      Effect.sandbox,
+      Effect.retry({ times: 3 }),
+      Effect.orDie
+    )
     while (true) {
       const seed = seeds.shift()
       if (seed === undefined) return
       const plan = scenario(seed, RUNNERS)
       const started = Date.now()
       const from = stage.output().length
-      const { history, neverReady, quietAfterMillis } = yield* play(stage, plan)
+      const exit = yield* Effect.exit(play(stage, plan))
+      if (Exit.isFailure(exit)) {
+        broken.push(seed)
+        yield* print(`FAILED SEED=${seed} could not be played to its end: ${Cause.pretty(exit.cause)}`)
+        continue
+      }
+      const { history, neverReady, quietAfterMillis } = exit.value
       const violations = [...check(history), ...neverReady.map((what) => ({ rule: "fleet", where: "runners", what }))]
       const took = ((Date.now() - started) / 1000).toFixed(1)
       const quiet =
@@ -103,4 +105,4 @@ const program = Effect.gen(function* () {
   return broken.length === 0 ? 0 : 1
 }).pipe(Effect.scoped)
 
-process.exitCode = await Effect.runPromise(program)
+process.exit(await Effect.runPromise(program))

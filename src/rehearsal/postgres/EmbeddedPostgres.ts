@@ -10,7 +10,7 @@ import { existsSync } from "node:fs"
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises"
 import { createRequire } from "node:module"
 import { delimiter, dirname, join } from "node:path"
-import { Data, Effect, Schedule, type Scope } from "effect"
+import { Data, type Duration, Effect, Schedule, type Scope } from "effect"
 import pg from "pg"
 
 export class PostgresUnavailable extends Data.TaggedError("PostgresUnavailable")<{ readonly message: string }> {}
@@ -24,7 +24,10 @@ export interface PostgresServer {
   readonly url: (database: string) => string
   readonly pid: number
   /** Ends the server as `kill -9` would, or as a fast shutdown does, and starts it again. For drills and chaos tests. */
-  readonly restart: (signal: "SIGINT" | "SIGQUIT" | "SIGKILL") => Effect.Effect<void, PostgresUnavailable>
+  readonly restart: (
+    signal: "SIGINT" | "SIGQUIT" | "SIGKILL",
+    awayFor?: Duration.DurationInput
+  ) => Effect.Effect<void, PostgresUnavailable>
 }
 
 export interface Options {
@@ -206,10 +209,11 @@ export const start = (options: Options): Effect.Effect<PostgresServer, PostgresU
       get pid() {
         return current.pid ?? -1
       },
-      restart: (signal) =>
+      restart: (signal, awayFor = 0) =>
         Effect.gen(function* () {
           yield* stop(current, signal)
           yield* Effect.promise(() => rm(join(options.dataDir, "postmaster.pid"), { force: true }))
+          yield* Effect.sleep(awayFor)
           current = yield* launch
         })
     }
