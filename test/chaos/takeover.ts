@@ -1,22 +1,15 @@
 /**
  * `make takeover`: measures each bound of A12 on three real runners, prints the figures, and ends with 1 when one is missed.
- * `ROUNDS=3` says how often each takeover is played; the worst round counts.
+ * `ROUNDS=3` says how often each takeover is played; the worst round counts. `ONLY=sleep` measures what has that word.
  */
-import { createServer, type Server } from "node:http"
-import { Effect, Scope } from "effect"
-import * as DevIssuer from "../../src/domain/DevIssuer.ts"
-import { RunId, SessionId, TenantId } from "../../src/domain/Ids.ts"
-import { EventStore } from "../../src/events/EventStore.ts"
-import { AgentClient } from "../../src/runtime/AgentClient.ts"
-import { testImage } from "../support/image.ts"
-import { databaseSecret, startPod } from "../support/pods.ts"
-import { until } from "../support/wait.ts"
-import { type Fleet, fleet } from "./Fleet.ts"
-import { type Fault, wholeNumber } from "./Scenario.ts"
 
-const RUNNERS = 3
+import { Effect, Scope } from "effect"
+import { testImage } from "../support/image.ts"
+import { firstCall, pause, RUNNERS, sleeps } from "./Bounds.ts"
+import { fleet } from "./Fleet.ts"
+import { wholeNumber } from "./Scenario.ts"
+
 const ROUNDS = wholeNumber("ROUNDS", 3)
-const tenantId = TenantId.make("takeover")
 
 interface Measured {
   readonly what: string
@@ -24,67 +17,15 @@ interface Measured {
   readonly millis: ReadonlyArray<number>
 }
 
-const sessionOf = (name: string) => ({ tenantId, sessionId: SessionId.make(name) })
-
-const ask = (name: string, message: string) =>
-  Effect.flatMap(AgentClient, (agent) =>
-    agent.ask(sessionOf(name), { runId: RunId.make(name), message, model: "local" })
-  )
-
-const eventsOf = (name: string) =>
-  Effect.flatMap(EventStore, (store) => store.ofRun(tenantId, RunId.make(name), 0)).pipe(
-    Effect.map((events) => events.map(({ event, step, occurredAt }) => ({ ...event, step, at: occurredAt.getTime() })))
-  )
-
-const untilEnd = (name: string) =>
-  until(`the end of ${name}`, eventsOf(name), (events) => events.at(-1)?._tag === "Completed", "90 seconds")
-
-/** Each runner holds its share: before that, a fault meets a fleet that is still moving. */
-const settled = (stage: Fleet) =>
-  until(
-    "all shards are held, by all runners",
-    stage.query<{ readonly owners: number; readonly locks: number }>(
-      `select count(distinct a.application_name)::int as owners, count(*)::int as locks
-         from pg_locks l join pg_stat_activity a using (pid)
-        where l.locktype = 'advisory' and l.granted and l.objid >= 1000000
-          and l.database = (select oid from pg_database where datname = current_database())`
-    ),
-    ([row]) => row?.owners === RUNNERS && row.locks === 300,
-    "90 seconds"
-  )
-
-const TOOLS = 40
-const steps = Array.from({ length: TOOLS }, () => "tool:wait=100").join(" ")
-
-/** The longest pause between two events of a run of short steps, from the fault on: what a user feels of a takeover. */
-const pause = (stage: Fleet, name: string, fault: (runner: number) => Fault, from: "strike" | "return" = "strike") =>
-  Effect.gen(function* () {
-    yield* stage.heal
-    yield* settled(stage)
-    yield* ask(name, steps)
-    yield* until("three steps", eventsOf(name), (events) => events.length > 6)
-    const { runner } = yield* Effect.flatMap(AgentClient, (agent) => agent.status(sessionOf(name), RunId.make(name)))
-    const struckAt = Date.now()
-    const strike = yield* Effect.fork(stage.strike(fault(Number(runner?.split("-").at(-1)))))
-    if (from === "return") yield* strike
-    const returnedAt = Date.now()
-    const events = yield* untilEnd(name)
-    const results = events.filter(({ _tag }) => _tag === "ToolResult").length
-    if (results !== TOOLS) return yield* Effect.dieMessage(`${name}: ${results} results of ${TOOLS} tool calls`)
-    yield* strike
-    if (from === "return") return (events.find(({ at }) => at > returnedAt)?.at ?? Number.NaN) - returnedAt
-    const times = events.map(({ at }) => at)
-    return Math.max(...times.map((at, index) => (at < struckAt ? 0 : at - (times[index - 1] ?? at))))
-  })
-
 const rounds = <E, R>(what: string, boundMillis: number, one: (round: number) => Effect.Effect<number, E, R>) =>
   Effect.forEach(
-    Array.from({ length: ROUNDS }, (_, index) => index + 1),
+    Array.from({ length: what.includes(process.env["ONLY"] ?? "") ? ROUNDS : 0 }, (_, index) => index + 1),
     one
   ).pipe(
     Effect.map((millis): Measured => ({ what, boundMillis, millis })),
     Effect.tap(({ millis }) =>
       Effect.sync(() => {
+        if (millis.length === 0) return
         const worst = Math.max(...millis)
         process.stdout.write(
           `${worst <= boundMillis ? "ok    " : "MISSED"} ${what.padEnd(52)} at most ${boundMillis} ms: ${millis.map(Math.round).join(", ")}\n`
@@ -92,73 +33,6 @@ const rounds = <E, R>(what: string, boundMillis: number, one: (round: number) =>
       })
     )
   )
-
-/** Ten sleeps of some seconds, begun together on three runners; the lateness of the last to wake up. */
-const sleeps = (stage: Fleet, round: number) =>
-  Effect.gen(function* () {
-    yield* settled(stage)
-    const names = Array.from({ length: 10 }, (_, index) => `sleep-${round}-${index}`)
-    const asked = yield* Effect.forEach(names, (name) => ask(name, "hello follow-up:3"), { concurrency: "unbounded" })
-    const late = yield* Effect.forEach(names, (name, index) =>
-      Effect.gen(function* () {
-        const woke = (yield* untilEnd(name)).find(({ step }) => step === "follow-up")?.at ?? Number.NaN
-        const [clock] = yield* stage.query<{ readonly due: string }>(
-          `select deliver_at as due from cluster.cluster_messages
-            where entity_type = 'Workflow/-/DurableClock' and entity_id = $1`,
-          [asked[index]?.executionId]
-        )
-        return woke - Number(clock?.due)
-      })
-    )
-    return Math.max(...late)
-  })
-
-/** A gateway that has just become ready: its first call, from the request to the answer. */
-const firstCall = (stage: Fleet, image: Parameters<typeof startPod>[0]["image"], round: number) =>
-  Effect.gen(function* () {
-    const issuer = yield* DevIssuer.make({
-      issuer: `http://${stage.subnet.address(3)}:8080`,
-      subject: { tenant: tenantId, subject: "measure", email: "measure@agents.test" }
-    })
-    yield* Effect.acquireRelease(
-      Effect.async<Server>((resume) => {
-        const server = createServer(issuer.handler)
-        server.listen(8080, stage.subnet.address(3), () => resume(Effect.succeed(server)))
-      }),
-      (server) =>
-        Effect.sync(() => {
-          server.closeAllConnections()
-          server.close()
-        })
-    )
-    const gateway = yield* startPod({
-      image,
-      program: "gateway",
-      name: `agent-gateway-${round}`,
-      address: stage.subnet.address(200 + round),
-      env: {
-        DATABASE_SECRET_DIR: yield* databaseSecret(stage.runtimeUrl),
-        IDENTITY_ISSUER: issuer.issuer,
-        IDENTITY_AUDIENCE: "https://agent-gateway.test",
-        IDENTITY_JWKS_URL: `${issuer.issuer}/jwks`
-      }
-    })
-    const token = yield* issuer.issue({ audience: "https://agent-gateway.test" })
-    yield* gateway.ready
-    const runId = `first-${round}`
-    const began = performance.now()
-    const status = yield* Effect.promise(async () => {
-      const response = await fetch(`http://${gateway.address}:8080/agents/${runId}/runs`, {
-        method: "POST",
-        headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
-        body: JSON.stringify({ runId, message: "hello" })
-      })
-      await response.text()
-      return response.status
-    })
-    if (status !== 202) return yield* Effect.dieMessage(`the first call was answered with ${status}`)
-    return performance.now() - began
-  }).pipe(Effect.scoped)
 
 const program = Effect.gen(function* () {
   const scope = yield* Effect.scope
@@ -180,7 +54,7 @@ const program = Effect.gen(function* () {
     rounds("the database is away for 10 s: from its return", 5_000, (round) =>
       pause(stage, `away-${round}`, () => ({ kind: "restart-database", signal: "SIGQUIT", awayFor: 10_000 }), "return")
     ),
-    rounds("a durable sleep ends late (worst of ten)", 1_000, (round) => sleeps(stage, round)),
+    rounds("a durable sleep ends late (worst of ten)", 1_000, (round) => sleeps(stage, round, 10)),
     rounds("the first call of a fresh gateway", 500, (round) => firstCall(stage, image, round))
   ]).pipe(Effect.provide(stage.client))
   return all.every(({ boundMillis, millis }) => millis.every((one) => one <= boundMillis)) ? 0 : 1
