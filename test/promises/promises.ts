@@ -159,10 +159,14 @@ export const promises: ReadonlyArray<Promised> = [
       [
         "test/system/chaos.test.ts",
         "loses nothing and doubles nothing when runners are killed, frozen, rolled and cut from a database that restarts"
+      ],
+      [
+        "test/system/bounds.test.ts",
+        "goes on within 15 s of a power cut, ends durable sleeps at most 1 s late, and answers a fresh gateway's first call within 500 ms"
       ]
     ],
     make: "test-chaos",
-    open: "durable sleeps, a node's power cut and the first call of a fresh process have no bound in a test"
+    open: "no test holds 2 s after SIGTERM: `make takeover` measured 2.5 s on a machine with ten times the work it can do"
   },
   {
     id: "A13",
