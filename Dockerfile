@@ -29,6 +29,6 @@ ENV NODE_ENV=production NODE_COMPILE_CACHE=/app/.compile-cache
 # Each program starts once here, finds no configuration and ends; what V8 has compiled by then stays in the image and is read
 # at every start. Pods have a read-only root: they use the cache and never write it.
 USER 0
-RUN ["/nodejs/bin/node", "-e", "for (const name of ['runner', 'gateway', 'deliver']) require('node:child_process').spawnSync(process.execPath, [`/app/${name}.js`, '--help'], { stdio: 'ignore', timeout: 30000 })"]
+RUN ["/nodejs/bin/node", "-e", "for (const name of ['runner', 'gateway', 'edge', 'deliver']) require('node:child_process').spawnSync(process.execPath, [`/app/${name}.js`, '--help'], { stdio: 'ignore', timeout: 30000 })"]
 USER 65532:65532
 CMD ["/app/runner.js"]

@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url"
 import { Either } from "effect"
 import { afterAll, describe, expect, it } from "vitest"
 import { parse, parseAllDocuments } from "yaml"
+import { readEdge } from "../src/gateway/edge/EdgeSettings.ts"
 import { readGateway } from "../src/gateway/GatewaySettings.ts"
 import { ROLES } from "../src/rehearsal/Platform.ts"
 import { readRunner } from "../src/runtime/Settings.ts"
@@ -95,7 +96,9 @@ describe.each([
       ...(deployed?.env.map((each) => each.name) ?? []),
       "IDENTITY_ISSUER",
       "IDENTITY_AUDIENCE",
-      "IDENTITY_JWKS_URL"
+      "IDENTITY_JWKS_URL",
+      "EDGE_CALLERS",
+      "USER_AUDIENCE"
     ]
     for (const variable of Object.keys(service(name).environment ?? {})) expect(known).toContain(variable)
   })
@@ -122,6 +125,21 @@ it("gives runner and gateway a configuration that they take", () => {
     audience: "agent-gateway"
   })
   expect(gateway.serve.identity.jwksUrl.host).toBe(`issuer:${service("issuer").environment?.["HTTP_PORT"]}`)
+})
+
+it("has an edge that its gateway believes, with tokens of the same issuer", () => {
+  const edge = Either.getOrThrow(readEdge(service("edge").environment ?? {})).serve
+  const gateway = Either.getOrThrow(readGateway(environmentOf("gateway"))).serve
+  expect(edge.gateway.url.host).toBe(`gateway:${gateway.port}`)
+  expect(edge.gateway.token).toEqual({ metadataHost: "issuer:8080", audience: gateway.identity.audience })
+  const { issuer, jwksUrl } = gateway.identity
+  expect(edge.identity).toEqual({ issuer, jwksUrl, audience: service("gateway").environment?.["USER_AUDIENCE"] })
+  // Whom the issuer names in its tokens.
+  expect(text("src/bin/dev-issuer.ts")).toContain(`email: "${service("gateway").environment?.["EDGE_CALLERS"]}"`)
+  expect(service("edge").healthcheck).toEqual(service("gateway").healthcheck)
+  for (const variable of Object.keys(service("edge").environment ?? {})) {
+    expect(text("src/gateway/edge/EdgeSettings.ts") + text("src/gateway/Origins.ts")).toContain(`"${variable}"`)
+  }
 })
 
 it("names programs and stages that the Dockerfile makes", () => {
