@@ -117,6 +117,7 @@ describe("the retention of events", () => {
         yield* database.query(
           "update agents.events set occurred_at = occurred_at - interval '1 day'; update agents.runs set accepted_at = accepted_at - interval '1 day'"
         )
+        expect(yield* keep(database)).toMatchObject({ runs: 0, events: 0 })
         expect(yield* append(run, token(0), token(1))).toEqual({ open: true, written: 1 })
         expect(yield* append(run, token(1), final)).toEqual({ open: true, written: 1 })
         expect(yield* append(run, token(0), token(1), final)).toEqual({ open: false, written: 0 })
