@@ -96,6 +96,7 @@ describe.skipIf(!present)("the console in Chromium", () => {
           await page.goto(server.address().console)
           expect(new URL(page.url()).search, "the token does not stay in the address").toBe("")
           await lane.getByText("runs r-1").waitFor()
+          expect(await page.getByText("Loading").count()).toBe(0)
         })
         // Made outside of the page: it must come by itself.
         yield* begin(server, "r-2", "prod")

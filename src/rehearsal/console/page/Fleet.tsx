@@ -73,12 +73,12 @@ const Pods = ({ pods }: { readonly pods: State["fleet"] }) => (
       {pods.map((pod) => (
         <tr key={pod.name}>
           <th scope="row">{pod.name}</th>
-          <td>
+          <td class="number">
             <span class={`state ${pod.terminating ? "calm" : pod.ready ? "good" : "busy"}`}>
               {pod.terminating ? "stopping" : pod.ready ? "ready" : pod.phase.toLowerCase()}
             </span>
+            {pod.restarts > 0 && <span class="dim"> restarts: {pod.restarts}</span>}
           </td>
-          <td class="number dim">{pod.restarts === 0 ? "" : `${pod.restarts} restarts`}</td>
         </tr>
       ))}
     </tbody>

@@ -1,5 +1,5 @@
 /** One rollout: why it is where it is, its phases and jobs, what each job prints, and what the gates saw. */
-import { useState } from "preact/hooks"
+import { useEffect, useRef, useState } from "preact/hooks"
 import type { Act, Asked } from "./Ask.tsx"
 import { JobLog } from "./JobLog.tsx"
 import { RolloutActions } from "./RolloutActions.tsx"
@@ -82,11 +82,14 @@ export const RolloutDetail = ({ rollout, ask, act, close }: Props) => {
   // `undefined`: nobody chose, so the page follows what runs.
   const [chosen, setChosen] = useState<string | null>()
   const [evidence, setEvidence] = useState(false)
+  const place = useRef<HTMLElement>(null)
+  // On a phone it lies far below the card that was pressed.
+  useEffect(() => place.current?.scrollIntoView({ block: "nearest" }), [])
   const log = chosen === undefined ? telling(rollout) : chosen
   const { tone, word } = stateOf(rollout)
   const evidenceUrl = `/console/evidence?rollout=${encodeURIComponent(rollout.name)}`
   return (
-    <section class="detail" aria-label={`rollout ${rollout.id}`}>
+    <section class="detail" ref={place} aria-label={`rollout ${rollout.id}`}>
       <div class="row between">
         <h3>
           {rollout.id} <span class={`state ${tone}`}>{word}</span>

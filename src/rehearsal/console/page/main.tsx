@@ -33,7 +33,8 @@ const NoPipeline = () => (
     <p>Apply one with gcloud, then create a release:</p>
     <pre>{`eval "$(deliver serve --env)"
 for file in clouddeploy/*.yaml; do gcloud deploy apply --file="$file"; done
-gcloud deploy releases create r-1 --delivery-pipeline=agents --source=. --images="$(deliver images HEAD)"`}</pre>
+gcloud deploy releases create r-1 --delivery-pipeline=agents \\
+  --source=. --images="$(deliver images HEAD)"`}</pre>
   </section>
 )
 
@@ -112,4 +113,7 @@ const Console = () => {
   )
 }
 
-render(<Console />, document.getElementById("console")!)
+const root = document.getElementById("console")!
+// Preact draws beside what is there already.
+root.replaceChildren()
+render(<Console />, root)
