@@ -14,7 +14,8 @@ Effect.runPromise(
       port: 0,
       token: true,
       clockScale: 60,
-      hostEntry: join(root, "src", "bin", "rehearsal-host.ts")
+      hostEntry: join(root, "src", "bin", "rehearsal-host.ts"),
+      pushEntry: join(root, "src", "bin", "rehearsal-push.ts")
     },
     (address) => Effect.sync(() => process.stdout.write(`ready ${JSON.stringify(address)}\n`))
   )

@@ -78,15 +78,17 @@ export const serveVerb: Verb = {
             port,
             token: flags["no-token"] !== true,
             clockScale,
-            hostEntry: join(import.meta.dirname, "..", "rehearsal-host.ts")
+            hostEntry: join(import.meta.dirname, "..", "rehearsal-host.ts"),
+            pushEntry: join(import.meta.dirname, "..", "rehearsal-push.ts")
           },
           (address) =>
             Effect.sync(() =>
               process.stdout.write(
                 json
-                  ? `${JSON.stringify({ url: address.url, console: address.console, pid: address.pid })}\n`
+                  ? `${JSON.stringify({ url: address.url, console: address.console, remote: address.remote, pid: address.pid })}\n`
                   : `The console: ${address.console}\n` +
                       `Cloud Deploy at ${address.url}. In another terminal: eval "$(deliver serve --env)"\n` +
+                      `To make a release by a push: git remote add rehearsal '${address.remote}', then git push rehearsal main\n` +
                       "Ctrl-C ends the server; pods and state stay for the next one, `deliver serve --down` ends them too.\n"
               )
             )

@@ -9,6 +9,7 @@ import * as Durable from "../engine/Durable.ts"
 import * as Source from "../engine/Source.ts"
 import * as HostClient from "../host/HostClient.ts"
 import * as Lock from "../Lock.ts"
+import * as Remote from "../push/Remote.ts"
 import * as Tools from "../Tools.ts"
 import * as HttpServer from "./HttpServer.ts"
 
@@ -18,6 +19,8 @@ export class ServerAddress extends Schema.Class<ServerAddress>("ServerAddress")(
   token: Schema.NullOr(Schema.String),
   /** Opened once in a browser, it lets that browser into the console. */
   console: Schema.String,
+  /** The path to push to. */
+  remote: Schema.String,
   pid: Schema.Int
 }) {}
 
@@ -31,6 +34,8 @@ export interface ServeOptions {
   readonly clockScale: number
   /** The program of the host process. */
   readonly hostEntry: string
+  /** The program that judges a push. */
+  readonly pushEntry: string
 }
 
 export const folderOf = (cache: string) => join(cache, "serve")
@@ -57,6 +62,7 @@ export const serve = (options: ServeOptions, ready: (address: ServerAddress) => 
       yield* Effect.promise(() => mkdir(folder, { recursive: true, mode: 0o700 }))
       yield* Lock.acquire(folder)
       const tools = yield* Tools.locate(options.root)
+      const remote = yield* Remote.ensure({ ...options, folder, entry: options.pushEntry })
       const host = yield* HostClient.ensure({
         folder: join(folder, "host"),
         entry: options.hostEntry,
@@ -80,6 +86,7 @@ export const serve = (options: ServeOptions, ready: (address: ServerAddress) => 
           url: `http://127.0.0.1:${port}`,
           token: token ?? null,
           console: `http://127.0.0.1:${port}/console/login?token=${consoleToken}`,
+          remote,
           pid: process.pid
         })
         const file = join(folder, "server.json")

@@ -72,12 +72,14 @@ const Pods = ({ pods }: { readonly pods: State["fleet"] }) => (
     <tbody>
       {pods.map((pod) => (
         <tr key={pod.name}>
-          <th scope="row">{pod.name}</th>
+          <th scope="row">
+            {pod.name}
+            {pod.restarts > 0 && <span class="dim"> restarts: {pod.restarts}</span>}
+          </th>
           <td class="number">
             <span class={`state ${pod.terminating ? "calm" : pod.ready ? "good" : "busy"}`}>
               {pod.terminating ? "stopping" : pod.ready ? "ready" : pod.phase.toLowerCase()}
             </span>
-            {pod.restarts > 0 && <span class="dim"> restarts: {pod.restarts}</span>}
           </td>
         </tr>
       ))}

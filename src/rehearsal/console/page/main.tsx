@@ -30,7 +30,11 @@ const Locked = () => (
 const NoPipeline = () => (
   <section class="empty">
     <h2>No delivery pipeline yet</h2>
-    <p>Apply one with gcloud, then create a release:</p>
+    <p>
+      Push a commit to the remote that <code>deliver serve</code> printed; it brings its pipeline along:
+    </p>
+    <pre>git push rehearsal main</pre>
+    <p>Or apply one with gcloud, and create a release:</p>
     <pre>{`eval "$(deliver serve --env)"
 for file in clouddeploy/*.yaml; do gcloud deploy apply --file="$file"; done
 gcloud deploy releases create r-1 --delivery-pipeline=agents \\

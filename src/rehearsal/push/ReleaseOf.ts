@@ -1,0 +1,110 @@
+/** Makes a release of a pushed commit through the server's own API, as `gcloud deploy releases create` would. */
+import { existsSync } from "node:fs"
+import { readdir, readFile } from "node:fs/promises"
+import { join } from "node:path"
+import { Effect } from "effect"
+import { parseAllDocuments } from "yaml"
+import type { ServerAddress } from "../api/Serve.ts"
+import { ToolFailed } from "../Errors.ts"
+import { exec } from "../Exec.ts"
+
+const PARENT = "projects/rehearsal/locations/us-central1"
+
+interface Answer {
+  readonly status: number
+  readonly body: { readonly error?: { readonly message: string }; readonly [field: string]: unknown }
+}
+
+const ask = (
+  server: ServerAddress,
+  method: string,
+  path: string,
+  body?: Buffer | object
+): Effect.Effect<Answer, ToolFailed> =>
+  Effect.tryPromise({
+    try: async () => {
+      const response = await fetch(`${server.url}/${path}`, {
+        method,
+        headers: {
+          "content-type": "application/json",
+          ...(server.token === null ? {} : { authorization: `Bearer ${server.token}` })
+        },
+        ...(body === undefined ? {} : { body: Buffer.isBuffer(body) ? new Uint8Array(body) : JSON.stringify(body) })
+      })
+      return { status: response.status, body: (await response.json()) as Answer["body"] }
+    },
+    catch: () => new ToolFailed({ message: `The server at ${server.url} does not answer. Start it with "make serve".` })
+  })
+
+const must = (answer: Effect.Effect<Answer, ToolFailed>) =>
+  Effect.flatMap(answer, ({ status, body }) =>
+    status === 200
+      ? Effect.succeed(body)
+      : Effect.fail(new ToolFailed({ message: body.error?.message ?? `The server answered ${status}.` }))
+  )
+
+interface Document {
+  readonly kind: string
+  readonly metadata: { readonly name: string; readonly labels?: object; readonly annotations?: object }
+}
+const COLLECTIONS: Readonly<Record<string, string>> = { DeliveryPipeline: "deliveryPipelines", Target: "targets" }
+
+/** The first push brings pipeline and targets along. What is there already is left as it is: applying is a decision of its own. */
+const applyOnce = (server: ServerAddress, source: string, pipeline: string, say: (line: string) => void) =>
+  Effect.gen(function* () {
+    const found = yield* ask(server, "GET", `v1/${PARENT}/deliveryPipelines/${pipeline}`)
+    if (found.status !== 404) return yield* must(Effect.succeed(found))
+    const folder = join(source, "clouddeploy")
+    for (const name of yield* Effect.promise(() => readdir(folder))) {
+      if (!name.endsWith(".yaml")) continue
+      for (const parsed of parseAllDocuments(yield* Effect.promise(() => readFile(join(folder, name), "utf8")))) {
+        const { kind, metadata, apiVersion: _, ...rest } = parsed.toJS() as Document & { readonly apiVersion: string }
+        const collection = COLLECTIONS[kind]
+        if (collection === undefined) continue
+        const { labels = {}, annotations = {} } = metadata
+        const path = `v1/${PARENT}/${collection}/${metadata.name}?allowMissing=true&updateMask=*`
+        yield* must(ask(server, "PATCH", path, { ...rest, labels, annotations }))
+        say(`applied ${kind} ${metadata.name}`)
+      }
+    }
+    say("automations and policies are not applied by a push: gcloud deploy apply --file=clouddeploy/automations.yaml")
+    return yield* must(ask(server, "GET", `v1/${PARENT}/deliveryPipelines/${pipeline}`))
+  })
+
+interface Stages {
+  readonly serialPipeline?: { readonly stages?: ReadonlyArray<{ readonly targetId: string }> }
+}
+
+/** Uploads the commit's delivery files, makes the release and its first rollout. Gives the rollout's id. */
+export const create = (options: {
+  readonly server: ServerAddress
+  readonly pipeline: string
+  readonly name: string
+  readonly commit: string
+  readonly images: Readonly<Record<string, string>>
+  /** The folder with `skaffold.yaml`, `clouddeploy/` and `k8s/`. */
+  readonly source: string
+  readonly archive: string
+  readonly say: (line: string) => void
+}): Effect.Effect<string, ToolFailed> =>
+  Effect.gen(function* () {
+    const { server, pipeline, name, source } = options
+    const found = (yield* applyOnce(server, source, pipeline, options.say)) as Stages
+    const first = found.serialPipeline?.stages?.[0]?.targetId
+    if (first === undefined) return yield* new ToolFailed({ message: `Delivery pipeline "${pipeline}" has no stage.` })
+    const files = ["skaffold.yaml", "clouddeploy", "k8s"].filter((file) => existsSync(join(source, file)))
+    yield* exec("tar", ["--create", "--gzip", "--file", options.archive, "--directory", source, ...files])
+    const archive = yield* Effect.promise(() => readFile(options.archive))
+    yield* must(ask(server, "POST", `upload/storage/v1/b/pushed/o?uploadType=media&name=${name}.tgz`, archive))
+    const release = `${PARENT}/deliveryPipelines/${pipeline}/releases`
+    yield* must(
+      ask(server, "POST", `v1/${release}?releaseId=${name}`, {
+        skaffoldConfigUri: `gs://pushed/${name}.tgz`,
+        buildArtifacts: Object.entries(options.images).map(([image, tag]) => ({ image, tag })),
+        annotations: { commit: options.commit }
+      })
+    )
+    const rollout = `${name}-to-${first}-0001`
+    yield* must(ask(server, "POST", `v1/${release}/${name}/rollouts?rolloutId=${rollout}`, { targetId: first }))
+    return rollout
+  })
