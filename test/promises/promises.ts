@@ -166,7 +166,7 @@ export const promises: ReadonlyArray<Promised> = [
       ]
     ],
     make: "test-chaos",
-    open: "no test holds 2 s after SIGTERM: `make takeover` measured 2.5 s on a machine with ten times the work it can do"
+    open: "no test holds 2 s after SIGTERM (`make takeover` measured 2.5 s on a busy machine), and of 58 chaos schedules one left a run that had not ended 60 s after a restart of the database (SEED=1035; not seen again when replayed)"
   },
   {
     id: "A13",
