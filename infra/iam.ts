@@ -17,6 +17,7 @@ const subject = ({ type, inputs }: Captured): string => {
   const resource = [
     "serviceAccountId",
     "bucket",
+    "datasetId",
     "secretId",
     "repository",
     "cryptoKeyId",

@@ -94,6 +94,9 @@ export const checkerAccount = "agents-checker"
 export const drillerAccount = "agents-driller"
 export const deployerAccount = (environment: Environment): string => `agents-deployer-${environment}`
 export const nodeAccount = "agents-nodes"
+export const usageAccount = "agents-usage"
+/** Of Google's export of costs, in the delivery project. */
+export const billingDataset = "agents_billing"
 export const edgeAccount = "agents-edge"
 
 export const attestor = "agents-built"

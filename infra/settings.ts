@@ -74,6 +74,8 @@ export const EnvironmentSettings = Schema.Struct({
   alerts: Email,
   /** Drills that need Google Cloud, by name, with when they run (UTC). */
   drills: withDefault(Schema.Record({ key: Schema.String, value: Cron }), {}),
+  /** Google's table of costs, once its export was switched on: docs/first-deploy.md. */
+  billingTable: optional(Schema.String.pipe(Schema.pattern(/^gcp_billing_export_(resource_)?v1(_[0-9A-F]{6}){3}$/))),
   /** USD a month at which a warning is sent. */
   monthlyBudget: Count
 }).pipe(
@@ -126,7 +128,18 @@ export const readSettings = <A, I>(
     Object.fromEntries(values)
   )
   if (Either.isRight(decoded)) return decoded.right
-  const known = ["protect", "delivered", "database", "edge", "users", "operators", "alerts", "drills", "monthlyBudget"]
+  const known = [
+    "protect",
+    "delivered",
+    "database",
+    "edge",
+    "users",
+    "operators",
+    "alerts",
+    "drills",
+    "monthlyBudget",
+    "billingTable"
+  ]
   const problems = ParseResult.ArrayFormatter.formatErrorSync(decoded.left).map(({ path, message }) => {
     const key = path.map(String).join(".")
     const near = /unexpected/.test(message)

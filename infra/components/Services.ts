@@ -26,7 +26,8 @@ const ofEnvironment = [
   "containersecurity",
   "networkservices",
   "bigquery",
-  "bigqueryconnection"
+  "bigqueryconnection",
+  "bigquerydatatransfer"
 ]
 const ofDelivery = [
   ...common,

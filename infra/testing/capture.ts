@@ -59,7 +59,7 @@ export const configOf = (stack: string, from = folder): Record<string, string> =
   )
 }
 
-/** As after the first build: the edge has an image, the attestor its key. */
+/** As after the first build: the edge has an image, the attestor its key, and costs are exported. */
 export const EDGE_IMAGE = `us-central1-docker.pkg.dev/effect-agents-example/agents/agents@sha256:${"0".repeat(64)}`
 
 const PUBLIC_KEY = "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"
@@ -69,6 +69,7 @@ export const afterFirstBuild = (stack: string, config: Record<string, string>): 
     ? { ...config, "agents:attestorKey": PUBLIC_KEY }
     : {
         ...config,
+        "agents:billingTable": "gcp_billing_export_v1_000000_000000_000000",
         "agents:edge": JSON.stringify({ ...(JSON.parse(config["agents:edge"] ?? "{}") as object), image: EDGE_IMAGE })
       }
 

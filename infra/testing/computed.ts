@@ -51,6 +51,8 @@ export const computed = (type: string, name: string, inputs: Record<string, unkn
       const id = path(`regions/${inputs["region"]}`)
       return { id, selfLink: id }
     }
+    case "gcp:monitoring/slo:Slo":
+      return { name: `projects/${project}/services/${inputs["service"]}/serviceLevelObjectives/${inputs["sloId"]}` }
     case "gcp:monitoring/alertPolicy:AlertPolicy":
     case "gcp:monitoring/notificationChannel:NotificationChannel":
       return { name: `projects/${project}/${name}` }

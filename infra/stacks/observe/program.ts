@@ -15,7 +15,7 @@ export const program = (stack: string): Record<string, pulumi.Output<string>> =>
   const settings = readEnvironment(stack)
   const platform = contracts.read(contracts.platform, stack)
   new Observation(stack, { environment: stack, settings, apiHost: platform.apiHost })
-  new TokenUsage(stack, { environment: stack, connection: platform.analytics })
+  new TokenUsage(stack, { environment: stack, connection: platform.analytics, billingTable: settings.billingTable })
   if (Object.keys(settings.drills).length > 0) {
     const { driller, drillTrigger } = contracts.read(contracts.deliveryShared, names.shared)
     new DrillSchedules(`${stack}-drill`, {
