@@ -1,6 +1,7 @@
 /**
- * `make preview`: what every stack would make, without Google Cloud: counts, and violations of policies. `--docs` writes the pages that
- * are generated from it. Ends with 10 when a policy is violated.
+ * `make preview`: what every stack would make, without Google Cloud: counts, and violations of policies. Where the Pulumi CLI is there, its
+ * engine deploys them all into a state that is thrown away, with providers that make nothing. `--docs` writes the pages that are generated
+ * from it. Ends with 10 when a policy is violated, or when the engine would change something the second time.
  */
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
@@ -13,6 +14,7 @@ import { writeComponent } from "./overlayComponent.ts"
 import { violations } from "./policies.ts"
 import { readEnvironment } from "./settings.ts"
 import { captureAll, configOf } from "./testing/capture.ts"
+import { cli, deployAll } from "./testing/engine.ts"
 
 if (process.argv.includes("--docs")) {
   // Every overlay needs its component before it renders.
@@ -31,4 +33,19 @@ for (const { project, resources, stack } of stacks) {
 const found = violations(stacks)
 for (const { policy, what, where } of found) process.stdout.write(`${policy}: ${where} ${what}\n`)
 process.stdout.write(`${found.length} violations of policies\n`)
-process.exit(found.length === 0 ? ExitCode.passed : ExitCode.refused)
+let changes = 0
+if (process.argv.includes("--docs")) {
+  // The pages come from the mocks.
+} else if (cli() === undefined) {
+  process.stdout.write("The Pulumi CLI is not on this machine: its engine was not asked.\n")
+} else {
+  const deployed = await deployAll(environments, (line) => process.stdout.write(`engine: ${line}\n`))
+  for (const one of deployed)
+    for (const change of one.changes) process.stdout.write(`${one.project}/${one.stack} would ${change}\n`)
+  changes = deployed.reduce((sum, one) => sum + one.changes.length, 0)
+  const made = deployed.reduce((sum, one) => sum + one.created, 0)
+  process.stdout.write(
+    `engine: ${made} resources and components in ${deployed.length} stacks, ${changes} changes the second time\n`
+  )
+}
+process.exit(found.length + changes === 0 ? ExitCode.passed : ExitCode.refused)
