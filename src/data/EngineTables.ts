@@ -37,7 +37,7 @@ export const shards: Sql<ReadonlyArray<string>> = Effect.map(shardsWithRows.run(
 )
 
 /**
- * Removes executions that are over, with all of their messages and replies.
+ * Removes executions that are over, with all of their messages and replies, and their steps in the journal.
  *
  * Over is: the last reply to `run` is a result (a suspended or dead one is none), it is older than the window, no message of
  * the execution waits for anything (a clock that has not rung counts), the run it belongs to has ended as long ago, and the
@@ -92,6 +92,8 @@ with longest as (
   delete from cluster.cluster_replies r using parts where r.request_id = parts.id
 ), messages as (
   delete from cluster.cluster_messages m using parts where m.id = parts.id returning m.id
+), steps as (
+  delete from agents.steps s using finished f where s.execution_id = f.entity_id
 )
 select (select count(*) from finished)::int as executions, (select count(*) from messages)::int as messages`,
   row: Schema.Struct({ executions: Schema.Int, messages: Schema.Int }),

@@ -27,6 +27,7 @@ import * as ClusterStorage from "./ClusterStorage.ts"
 import type { Pool } from "./Database.ts"
 import * as Engine from "./Engine.ts"
 import * as Inbox from "./Inbox.ts"
+import * as StepStore from "./journal/StepStore.ts"
 import * as RunnerWatch from "./RunnerWatch.ts"
 import type { RunnerSettings } from "./Settings.ts"
 
@@ -47,7 +48,8 @@ const protocol = NodeClusterSocket.layerClientProtocol.pipe(Layer.provide(serial
 export const runner = (
   settings: RunnerSettings
 ): Layer.Layer<Cluster, SocketServerError | SqlError, SqlClient | Pool> =>
-  Engine.layer.pipe(
+  Engine.layer(settings.stepEngine).pipe(
+    Layer.provide(StepStore.layer),
     Layer.provideMerge(Layer.merge(RunnerWatch.layer, Inbox.layer)),
     Layer.provideMerge(SocketRunner.layer),
     Layer.provide(RunnerWatch.health(settings.runnerHealth).pipe(Layer.provide(Runners.layerRpc))),

@@ -16,8 +16,9 @@ import { RunnerStorage as RunnerStorageTag } from "@effect/cluster/RunnerStorage
 import type { SqlClient } from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
 import * as SqlStatement from "@effect/sql/Statement"
-import { Duration, Effect, Fiber, Layer, Option } from "effect"
+import { Context, Duration, Effect, Fiber, Layer, Option } from "effect"
 import type { Pool } from "./Database.ts"
+import * as ShardEpochs from "./journal/ShardEpochs.ts"
 import * as PatientStorage from "./PatientStorage.ts"
 import * as GroupStorage from "./storage/GroupStorage.ts"
 
@@ -90,7 +91,7 @@ const runnerStorage = Effect.gen(function* () {
       shardLockExpiration: Duration.times(LOCK_QUERY, 3)
     })
   )
-  return yield* withPatience(storage)
+  return yield* Effect.flatMap(withPatience(storage), ShardEpochs.counting)
 })
 
 /** `stock` is the library's own message storage, `group` the one with group commit on the same tables. */
@@ -100,11 +101,15 @@ export type MessageStorageKind = "stock" | "group"
 export const layer = (
   kind: MessageStorageKind
 ): Layer.Layer<
-  MessageStorage.MessageStorage | RunnerStorage.RunnerStorage,
+  MessageStorage.MessageStorage | RunnerStorage.RunnerStorage | ShardEpochs.ShardEpochs,
   SqlError,
   SqlClient | ShardingConfig.ShardingConfig | Pool
 > =>
   Layer.mergeAll(
     PatientStorage.layer.pipe(Layer.provide(kind === "group" ? GroupStorage.layer : SqlMessageStorage.layer)),
-    Layer.scoped(RunnerStorageTag, runnerStorage)
+    Layer.scopedContext(
+      Effect.map(runnerStorage, ({ storage, epochs }) =>
+        Context.make(RunnerStorageTag, storage).pipe(Context.add(ShardEpochs.ShardEpochs, epochs))
+      )
+    )
   )

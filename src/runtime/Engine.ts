@@ -1,5 +1,5 @@
 /**
- * The cluster's workflow engine, with one gap closed.
+ * The cluster's workflow engine, with steps in a journal where the settings say so, and with one gap closed.
  *
  * An activity is a message of its own: a runner that takes a shard over reads it beside `run`, and holds it until the
  * execution, replayed from its start, asks for it. The library holds it where it can't be interrupted. When the execution is
@@ -7,10 +7,11 @@
  * gets it, and everything on it stands still for as long as the process lives. So here an activity waits before it reaches
  * the library's handler, where it can be interrupted, and leaves by itself when the shard goes.
  */
-import { ClusterWorkflowEngine, type Entity, type MessageStorage, Sharding } from "@effect/cluster"
+import { ClusterWorkflowEngine, type Entity, Sharding } from "@effect/cluster"
 import { Rpc } from "@effect/rpc"
 import { WorkflowEngine, WorkflowInstance } from "@effect/workflow/WorkflowEngine"
 import { Effect, Layer, Schedule } from "effect"
+import * as Journal from "./journal/Journal.ts"
 
 /** How often an activity that waits looks whether its shard is still here. */
 const LOOK = "100 millis"
@@ -84,7 +85,13 @@ const guard =
     return { ...handlers, activity: guarded }
   }
 
-export const layer: Layer.Layer<WorkflowEngine, never, Sharding.Sharding | MessageStorage.MessageStorage> =
+/**
+ * `journal` runs steps in their execution and records each as one row; `stock` makes them messages, as the library does. Both
+ * read what the other wrote, so that runners of one ring may differ in it. A release that has no journal does not read it.
+ */
+export type StepEngineKind = "stock" | "journal"
+
+export const layer = (kind: StepEngineKind): Layer.Layer<WorkflowEngine, never, Journal.Needs> =>
   Layer.suspend(() => {
     const asked = makeAsked()
     const registering = Layer.effect(
@@ -99,20 +106,27 @@ export const layer: Layer.Layer<WorkflowEngine, never, Sharding.Sharding | Messa
     )
     const asking = Layer.effect(
       WorkflowEngine,
-      Effect.map(WorkflowEngine, (engine) =>
-        WorkflowEngine.of({
+      Effect.gen(function* () {
+        const engine = yield* WorkflowEngine
+        const library: Journal.Execute = (activity, attempt) =>
+          Effect.flatMap(WorkflowInstance, ({ executionId }) => {
+            const key = keyOf(executionId, activity.name)
+            return Effect.acquireUseRelease(
+              Effect.sync(() => asked.begin(key)),
+              () => engine.activityExecute(activity as never, attempt) as ReturnType<Journal.Execute>,
+              () => Effect.sync(() => asked.end(key))
+            )
+          })
+        const journal = yield* Journal.make(library, kind === "journal")
+        return WorkflowEngine.of({
           ...engine,
-          activityExecute: (activity, attempt) =>
-            Effect.flatMap(WorkflowInstance, ({ executionId }) => {
-              const key = keyOf(executionId, activity.name)
-              return Effect.acquireUseRelease(
-                Effect.sync(() => asked.begin(key)),
-                () => engine.activityExecute(activity, attempt),
-                () => Effect.sync(() => asked.end(key))
-              )
-            })
+          register: (workflow, execute) =>
+            engine.register(workflow, (payload, executionId) =>
+              Effect.zipRight(journal.attach, execute(payload, executionId))
+            ) as never,
+          activityExecute: journal.activityExecute as WorkflowEngine["Type"]["activityExecute"]
         })
-      )
+      })
     )
     return asking.pipe(Layer.provide(ClusterWorkflowEngine.layer), Layer.provide(registering))
   })

@@ -44,6 +44,8 @@ export interface RunnerSettings {
   readonly poolMax: number
   /** How the cluster's messages are stored: the same tables, so processes of one ring may differ in it. */
   readonly messageStorage: "stock" | "group"
+  /** Whether steps are recorded in the journal or as messages: see `Engine`. */
+  readonly stepEngine: "stock" | "journal"
   readonly logLevel: LogLevelName
   readonly database: DatabaseSettings
   readonly models: ModelSettings
@@ -202,6 +204,7 @@ export const readRunner = (env: Env): Either.Either<RunnerSettings, SettingsRefu
     runner: { host, port: reader.integer("RUNNER_PORT", PORTS, 50_000) },
     listenHost: reader.text("LISTEN_HOST", host),
     httpPort: reader.integer("HTTP_PORT", PORTS, 8080),
+    stepEngine: reader.choice("STEP_ENGINE", ["stock", "journal"], "stock"),
     models: readModels(reader),
     asked: readAsked(reader),
     runnerHealth: readRunnerHealth(reader),

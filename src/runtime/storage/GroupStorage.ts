@@ -16,22 +16,11 @@ import type { ShardingConfig } from "@effect/cluster/ShardingConfig"
 import type { SqlClient } from "@effect/sql/SqlClient"
 import { SqlError } from "@effect/sql/SqlError"
 import { Effect, Encoding, Exit, Layer, Option } from "effect"
-import type pg from "pg"
-import type { Statement } from "../../domain/Statement.ts"
 import { isTransient } from "../../events/EventStore.ts"
 import { Pool } from "../Database.ts"
 import * as Batcher from "./Batcher.ts"
+import { bounds, CLOSE_WITHIN, refused, runner } from "./prepared.ts"
 import * as statements from "./statements.ts"
-
-/** With one, rows wait for a whole round trip; with more, trips get smaller and cost the same each. */
-const IN_FLIGHT = 2
-const MAX_ROWS = 500
-/** Beyond it a trip takes no further row: what one statement makes Postgres hold in memory stays bounded. */
-const MAX_BYTES = 4_000_000
-/** Each is a fiber that waits. More than this is a database that is gone; the callers then wait outside, and come again. */
-const MAX_QUEUED = 10_000
-/** How long a process that ends waits for what is under way. */
-const CLOSE_WITHIN = "5 seconds"
 
 type RequestEnvelope = Envelope.Request.Encoded
 type ReplyEncoded = Reply.ReplyEncoded<never>
@@ -142,27 +131,6 @@ const keyOf = (primaryKey: string): Effect.Effect<string> =>
         (digest) => Encoding.encodeHex(new Uint8Array(digest))
       )
 
-/** By name, so that a connection parses and plans each statement once. */
-const runner =
-  (pool: pg.Pool) =>
-  <A, Params extends ReadonlyArray<unknown>>(statement: Statement<A, Params>, ...values: Params) =>
-    Effect.async<ReadonlyArray<A>, SqlError>((resume) => {
-      pool.query({ name: statement.name, text: statement.text, values: [...values] }, (error, result) =>
-        resume(
-          error
-            ? Effect.fail(new SqlError({ cause: error, message: `Failed to execute ${statement.name}` }))
-            : Effect.succeed(result.rows as ReadonlyArray<A>)
-        )
-      )
-    })
-
-/** A refusal that passes by itself: SQLSTATE 53, insufficient resources, so callers that are patient come again. */
-const refused = (why: string) =>
-  new SqlError({
-    cause: Object.assign(new Error(why), { code: "53000" }),
-    message: `The storage takes no more: ${why}`
-  })
-
 const taken = (what: string) =>
   new SqlError({ cause: Object.assign(new Error(what), { code: "23505" }), message: what })
 
@@ -234,10 +202,7 @@ const make = Effect.gen(function* () {
     })
 
   const writes = Batcher.make<Row, Answer, SqlError>({
-    inFlight: IN_FLIGHT,
-    maxRows: MAX_ROWS,
-    maxBytes: MAX_BYTES,
-    maxQueued: MAX_QUEUED,
+    ...bounds,
     bytes: ({ row }) => row.payload.length,
     // The first of two answers counts; and one of two requests with one key is the other's duplicate.
     exclusive: (row) => (row.kind === "reply" ? row.row.request_id : (row.row.message_id ?? undefined)),
@@ -277,10 +242,7 @@ const make = Effect.gen(function* () {
   /** Reads of many fibers in one statement. `key` is what is asked for, `rows` come in the statement's order. */
   const grouped = <A>(read: (keys: ReadonlyArray<string>) => Effect.Effect<ReadonlyMap<string, A>, SqlError>) =>
     Batcher.make<string, A | undefined, SqlError>({
-      inFlight: IN_FLIGHT,
-      maxRows: MAX_ROWS,
-      maxBytes: MAX_BYTES,
-      maxQueued: MAX_QUEUED,
+      ...bounds,
       bytes: (key) => key.length,
       exclusive: () => undefined,
       isRowsFault: () => false,

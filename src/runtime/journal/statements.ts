@@ -1,0 +1,55 @@
+/** The SQL of the journal of steps. Steps of many executions come as one JSON text, as in the grouped message storage. */
+import { Schema } from "effect"
+import * as Statement from "../../domain/Statement.ts"
+
+/** All that these executions recorded. */
+export const load = Statement.make<[executionIds: ReadonlyArray<string>]>()({
+  name: "journal.load",
+  text: `
+select execution_id as "executionId", name, attempt::int as attempt, exit
+from agents.steps where execution_id = any($1::text[])`,
+  row: Schema.Struct({ executionId: Schema.String, name: Schema.String, attempt: Schema.Int, exit: Schema.String })
+})
+
+/**
+ * Records what steps ended with. `written` are those that are new, by their place in `$1`, or null when all of them are. One
+ * that is not new was recorded by another run of it, or is `fenced`: its runner lost the shard. A shard that is taken while
+ * this runs is as good as one that is taken thereafter: whoever took it finds the row when it records its own.
+ *
+ * Rows go in by ascending key, so that two statements with the same keys can't block each other.
+ */
+export const record = Statement.make<[steps: string, count: number]>()({
+  name: "journal.record",
+  text: `
+with given as (
+  select * from json_to_recordset($1::json) as g(place int, execution_id text, name text, attempt bigint, exit text, release text,
+    fingerprint text, started_at timestamptz, finished_at timestamptz, shard_id text, epoch bigint)
+), held as (
+  select g.* from given g join agents.shard_epochs e on e.shard_id = g.shard_id and e.epoch = g.epoch
+), written as (
+  insert into agents.steps (execution_id, name, attempt, exit, release, fingerprint, started_at, finished_at)
+  select execution_id, name, attempt, exit, release, fingerprint, started_at, finished_at
+  from held order by execution_id, name, attempt
+  on conflict do nothing
+  returning execution_id, name, attempt
+)
+select
+  case when (select count(*) from written) = $2::bigint then null
+    else array(select place from held join written using (execution_id, name, attempt)) end as written,
+  case when (select count(*) from held) = $2::bigint then '{}'
+    else array(select place from given where place not in (select place from held)) end as fenced`,
+  row: Schema.Struct({ written: Schema.NullOr(Schema.Array(Schema.Int)), fenced: Schema.Array(Schema.Int) }),
+  probe: ["[]", 0]
+})
+
+/** A runner takes these shards, each with the next number. */
+export const take = Statement.make<[shardIds: ReadonlyArray<string>, runner: string]>()({
+  name: "journal.take_shards",
+  text: `
+insert into agents.shard_epochs as e (shard_id, epoch, runner)
+select shard_id, 1, $2 from unnest($1::text[]) as t(shard_id) order by shard_id
+on conflict (shard_id) do update set epoch = e.epoch + 1, runner = excluded.runner, taken_at = now()
+returning shard_id as "shardId", epoch::text as epoch`,
+  row: Schema.Struct({ shardId: Schema.String, epoch: Schema.String }),
+  probe: [["probe:1"], "probe"]
+})

@@ -1,0 +1,49 @@
+/** One runner in the test's own process, on a real database, with the storages and engines that the settings choose. */
+import { type MessageStorage, RunnerAddress, RunnerHealth, Runners, Sharding, ShardingConfig } from "@effect/cluster"
+import type { SqlClient } from "@effect/sql/SqlClient"
+import type { WorkflowEngine } from "@effect/workflow/WorkflowEngine"
+import { Layer, Option } from "effect"
+import { CurrentProcess } from "../../src/domain/CurrentProcess.ts"
+import * as ClusterStorage from "../../src/runtime/ClusterStorage.ts"
+import * as Database from "../../src/runtime/Database.ts"
+import * as Engine from "../../src/runtime/Engine.ts"
+import type { ShardEpochs } from "../../src/runtime/journal/ShardEpochs.ts"
+import * as StepStore from "../../src/runtime/journal/StepStore.ts"
+import { databaseFromUrl } from "../../src/runtime/Settings.ts"
+
+export interface Kinds {
+  readonly stepEngine: Engine.StepEngineKind
+  readonly messageStorage: ClusterStorage.MessageStorageKind
+}
+
+export type Runner =
+  | WorkflowEngine
+  | Sharding.Sharding
+  | MessageStorage.MessageStorage
+  | ShardEpochs
+  | StepStore.StepStore
+  | SqlClient
+  | Database.Pool
+
+/** `url` is that of the role `runtime`. Two of them at once, with different names, share the shards by their locks alone. */
+export const oneRunner = (url: string, kinds: Kinds, name = "one", release = "test"): Layer.Layer<Runner> =>
+  Engine.layer(kinds.stepEngine).pipe(
+    Layer.provideMerge(StepStore.layer),
+    Layer.provideMerge(Sharding.layer),
+    Layer.provide([Runners.layerNoop, RunnerHealth.layerNoop]),
+    Layer.provideMerge(ClusterStorage.layer(kinds.messageStorage)),
+    Layer.provide(
+      ShardingConfig.layer({
+        runnerAddress: Option.some(RunnerAddress.make(name, 1)),
+        shardsPerGroup: 20,
+        entityMessagePollInterval: 100,
+        entityReplyPollInterval: 50,
+        refreshAssignmentsInterval: 100,
+        entityTerminationTimeout: 0,
+        simulateRemoteSerialization: false
+      })
+    ),
+    Layer.provideMerge(Database.layer(databaseFromUrl(url), { applicationName: `${name}:1`, maxConnections: 10 })),
+    Layer.provide(Layer.succeed(CurrentProcess, { name, release })),
+    Layer.orDie
+  )
