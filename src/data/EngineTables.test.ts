@@ -103,10 +103,20 @@ describe("the engine's tables", () => {
         yield* recordRun(database, "big", enterprise!, true)
         yield* recordRun(database, "acme", interrupted!, true)
 
+        for (const id of [done!, open!]) {
+          yield* database.query(
+            `insert into agents.steps (execution_id, name, attempt, exit, release, fingerprint, started_at, finished_at)
+             values ($1, 'Plan', 1, '{}', 'r', '', now(), now())`,
+            [id]
+          )
+        }
         expect((yield* prune(database)).executions).toBe(0)
         yield* age(database, 25)
         expect((yield* prune(database)).executions).toBe(2)
         expect(yield* present(database)).toEqual([open, unended, enterprise, clock].sort())
+        // The journal goes with the execution, and with no other.
+        const journal = yield* database.query<{ id: string }>("select execution_id as id from agents.steps")
+        expect(journal.map(({ id }) => id)).toEqual([open])
         yield* age(database, 24 * 7)
         expect((yield* prune(database)).executions).toBe(1)
         expect(yield* present(database)).toEqual([open, unended, clock].sort())

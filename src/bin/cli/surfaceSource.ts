@@ -13,6 +13,7 @@ import "../../data/Usage.ts"
 import "../../events/statements.ts"
 import "../../gateway/statements.ts"
 import "../../gates/Releases.ts"
+import "../../runtime/journal/statements.ts"
 import "../../runtime/statements.ts"
 import "../../runtime/storage/statements.ts"
 

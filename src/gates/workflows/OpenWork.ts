@@ -20,6 +20,8 @@ export interface BegunActivity {
   readonly attempt: number
   /** What it ended with; absent while it is under way. */
   readonly reply: Stored | undefined
+  /** The release that recorded it, where that is known: the journal says it, the engine's own tables do not. */
+  readonly release?: string | undefined
 }
 
 export interface AnsweredDeferred {

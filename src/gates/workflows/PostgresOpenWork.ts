@@ -1,5 +1,5 @@
 /**
- * Reads the open work from the cluster library's tables.
+ * Reads the open work from the cluster library's tables, and from the journal of steps.
  *
  * One read-only snapshot: executions go on while we look, and a message read with a reply that came later would lie. Rows
  * come through a cursor, so memory is bounded by the largest execution. JSON is read here and not by Postgres: a cast of
@@ -22,9 +22,10 @@ interface PartRow {
   readonly shard_id: string
   readonly payload: string | null
   readonly reply: string | null
-  readonly part_tag: "activity" | "deferred" | "clock" | null
+  readonly part_tag: "activity" | "step" | "deferred" | "clock" | null
   readonly part_payload: string | null
   readonly part_reply: string | null
+  readonly part_release: string | null
 }
 
 // Finished executions are left out by the text of their reply: the library writes its keys in this order, and should that
@@ -34,7 +35,11 @@ const TOO_LONG = "too long: "
 const bounded = (value: string) =>
   `case when octet_length(${value}) > ${VALUE_BYTES} then '${TOO_LONG}' || octet_length(${value}) else ${value} end`
 
-const executions = `
+/**
+ * The parts of executions are the engine's messages and the journal's steps. A step reads like the activity's message and its
+ * answer. `journal`: whether this database has the table; the gate asks before the migration that makes it.
+ */
+const executions = (journal: boolean) => `
   with open as (
     select m.id, m.entity_type, substr(m.entity_type, 10) as workflow, m.entity_id, m.shard_id, m.payload,
       r.payload as reply
@@ -43,16 +48,28 @@ const executions = `
     where m.kind = 0 and m.tag = 'run' and m.entity_type like 'Workflow/%'
       and m.entity_type <> 'Workflow/-/DurableClock'
       and (r.id is null or r.payload not like '{"\\_tag":"Success","value":{"\\_tag":"Complete"%')
+  ), part as (
+    select id, entity_type, entity_id, tag, processed, payload, null as exit, null as release, rowid as place
+    from cluster.cluster_messages where kind = 0${
+      journal
+        ? `
+    union all
+    select null, null, execution_id, 'step', true, json_build_object('name', name, 'attempt', attempt)::text, exit, release,
+      (extract(epoch from started_at) * 1000)::bigint
+    from agents.steps`
+        : ""
+    }
   )
   select o.id, o.workflow, o.entity_id as execution_id, o.shard_id, ${bounded("o.payload")} as payload, ${bounded("o.reply")} as reply,
     case when p.entity_type = 'Workflow/-/DurableClock' then 'clock' else p.tag end as part_tag,
-    ${bounded("p.payload")} as part_payload, ${bounded("pr.payload")} as part_reply
+    ${bounded("p.payload")} as part_payload, ${bounded("coalesce(p.exit, pr.payload)")} as part_reply, p.release as part_release
   from open o
-  left join cluster.cluster_messages p on p.entity_id = o.entity_id and p.kind = 0 and (
+  left join part p on p.entity_id = o.entity_id and (
     (p.entity_type = o.entity_type and p.tag in ('activity', 'deferred'))
-    or (p.entity_type = 'Workflow/-/DurableClock' and not p.processed))
+    or (p.entity_type = 'Workflow/-/DurableClock' and not p.processed)
+    or p.tag = 'step')
   left join cluster.cluster_replies pr on pr.request_id = p.id and pr.kind = 0
-  order by o.id, p.rowid`
+  order by o.id, p.id is null, p.place`
 
 interface CallRow {
   readonly entity_type: string
@@ -143,7 +160,21 @@ export const assemble = (rows: ReadonlyArray<PartRow>): Option.Option<Execution>
         execution.activities.push({
           name,
           attempt: typeof attempt === "number" ? attempt : 1,
-          reply: row.part_reply === null ? undefined : readOr(row.part_reply)
+          reply: row.part_reply === null ? undefined : readOr(row.part_reply),
+          release: undefined
+        })
+        break
+      }
+      case "step": {
+        const exit = readOr(row.part_reply)
+        execution.activities.push({
+          name,
+          attempt: Number(field(part.value, "attempt")),
+          reply:
+            exit._tag === "damaged"
+              ? exit
+              : { _tag: "value", value: { _tag: "Success", value: { _tag: "Complete", exit: exit.value } } },
+          release: row.part_release ?? undefined
         })
         break
       }
@@ -192,8 +223,8 @@ export const layer: Layer.Layer<OpenWork, OpenWorkUnreadable, Database> = Layer.
         `begin isolation level repeatable read read only; set local statement_timeout = '${STATEMENT_TIMEOUT}'; set local lock_timeout = '2s'; set local idle_in_transaction_session_timeout = '10min'`
       )
       .pipe(Effect.mapError(unreadable))
-    const [place] = yield* query<{ replica: boolean; there: boolean; encoding: string }>(
-      "select current_setting('server_encoding') as encoding, pg_is_in_recovery() as replica, to_regclass('cluster.cluster_messages') is not null and to_regclass('cluster.cluster_replies') is not null as there"
+    const [place] = yield* query<{ replica: boolean; there: boolean; journal: boolean; encoding: string }>(
+      "select current_setting('server_encoding') as encoding, pg_is_in_recovery() as replica, to_regclass('cluster.cluster_messages') is not null and to_regclass('cluster.cluster_replies') is not null as there, to_regclass('agents.steps') is not null as journal"
     )
     if (place?.replica === true) {
       return yield* new OpenWorkUnreadable({
@@ -229,7 +260,7 @@ export const layer: Layer.Layer<OpenWork, OpenWorkUnreadable, Database> = Layer.
       exists: Effect.succeed(place?.there === true),
       executions: Stream.suspend(() => {
         const groups = new Groups()
-        return rows<PartRow>(executions).pipe(
+        return rows<PartRow>(executions(place.journal)).pipe(
           Stream.mapChunks((chunk) => Chunk.filterMap(Chunk.unsafeFromArray(groups.add(chunk)), assemble)),
           Stream.concat(
             Stream.suspend(() => Stream.fromChunk(Chunk.filterMap(Chunk.unsafeFromArray(groups.end()), assemble)))

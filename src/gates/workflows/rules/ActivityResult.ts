@@ -9,7 +9,7 @@ export const activityResult: ExecutionRule = {
   judge: ({ workflow, activities }, { declarations }) => {
     const declaration = declarations.get(workflow)
     if (declaration === undefined) return fine
-    return Effect.forEach(activities, ({ name, reply }) => {
+    return Effect.forEach(activities, ({ name, reply, release }) => {
       const activity = findActivity(declaration, name)
       if (activity === undefined || reply === undefined) return fine
       const problem = (detail: string, damaged: boolean): ReadonlyArray<Problem> => [
@@ -24,7 +24,7 @@ export const activityResult: ExecutionRule = {
           fix: damaged
             ? "Repair the row from a backup when it is damaged; else let the execution end, or cancel it. Then run the gate again."
             : `Let the schema of ${activity.name} read the old form too (an optional field with a default), or declare the new form under a new name in a new workflow version.`,
-          detail
+          detail: release === undefined ? detail : `recorded by release ${release}: ${detail}`
         }
       ]
       if (reply._tag === "damaged") return Effect.succeed(problem(reply.why, true))
