@@ -5,7 +5,7 @@ import * as FastCheck from "effect/FastCheck"
 import { vi } from "vitest"
 import { migratedDatabase } from "../../../test/support/migrated-database.ts"
 import { oneRunner } from "../../../test/support/one-runner.ts"
-import { answering, anyProgram, carriedOut, Notes, type Program, play } from "../../../test/support/programs.ts"
+import { answering, anyProgram, carriedOut, Notes, type Program, play, waking } from "../../../test/support/programs.ts"
 import type { StepEngineKind } from "../Engine.ts"
 
 vi.setConfig({ testTimeout: 180_000 })
@@ -18,6 +18,7 @@ const histories = (stepEngine: StepEngineKind, programs: ReadonlyArray<Program>)
     const notes = new Notes()
     return yield* Effect.gen(function* () {
       yield* Effect.forkScoped(answering(notes))
+      yield* Effect.forkScoped(waking(notes))
       return yield* Effect.forEach(programs, (program, index) => play(notes, `program-${index}`, program), {
         concurrency: 20
       })
@@ -33,7 +34,7 @@ const histories = (stepEngine: StepEngineKind, programs: ReadonlyArray<Program>)
 
 it.scopedLive("does for generated workflows what the library's engine does", () =>
   Effect.gen(function* () {
-    const seed = Number(process.env["SEED"] ?? Date.now() % 1_000_000)
+    const seed = Number(process.env["SEED"] ?? 1)
     const programs = FastCheck.sample(anyProgram, { numRuns: PROGRAMS, seed })
     const [stock, journal] = yield* Effect.all([histories("stock", programs), histories("journal", programs)])
     for (let index = 0; index < programs.length; index++) {
