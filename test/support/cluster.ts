@@ -15,6 +15,9 @@ import { type MigratedDatabase, migratedDatabase } from "./migrated-database.ts"
 import { databaseSecret, startPod, type TestPod } from "./pods.ts"
 import { until } from "./wait.ts"
 
+/** `STEP_ENGINE=journal vitest run …` plays the tests on the journal. */
+const stepEngine = process.env["STEP_ENGINE"] === "journal" ? "journal" : "stock"
+
 export interface TestCluster {
   readonly database: MigratedDatabase
   readonly subnet: Subnet
@@ -50,7 +53,7 @@ export const testCluster: Effect.Effect<TestCluster, never, Scope.Scope> = Effec
         program: "runner",
         name: `effect-agent-runtime-${ordinal}`,
         address: subnet.address(10 + ordinal),
-        env: { DATABASE_SECRET_DIR: secret, MESSAGE_STORAGE: messageStorage, ...options.env }
+        env: { DATABASE_SECRET_DIR: secret, MESSAGE_STORAGE: messageStorage, STEP_ENGINE: stepEngine, ...options.env }
       })
   }
 })

@@ -1,4 +1,4 @@
-/** Runners with the library's message storage and with the grouped one, in one ring. */
+/** Runners with the library's message storage and steps, and with the grouped one and the journal, in one ring. */
 import { expect, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { vi } from "vitest"
@@ -10,8 +10,8 @@ vi.setConfig({ testTimeout: 180_000 })
 it.scopedLive("carries on on either storage what a runner with the other one began", () =>
   Effect.gen(function* () {
     const cluster = yield* testCluster
-    const grouped = yield* cluster.runner(0, { env: { MESSAGE_STORAGE: "group" } })
-    const stock = yield* cluster.runner(1, { env: { MESSAGE_STORAGE: "stock" } })
+    const grouped = yield* cluster.runner(0, { env: { MESSAGE_STORAGE: "group", STEP_ENGINE: "journal" } })
+    const stock = yield* cluster.runner(1, { env: { MESSAGE_STORAGE: "stock", STEP_ENGINE: "stock" } })
     yield* Effect.all([grouped.ready, stock.ready])
     yield* Effect.gen(function* () {
       const agent = yield* AgentClient
@@ -25,7 +25,7 @@ it.scopedLive("carries on on either storage what a runner with the other one beg
       yield* grouped.signal("SIGKILL")
       yield* Effect.forEach(names.slice(0, 6), approve, { concurrency: "unbounded" })
       yield* Effect.forEach(names.slice(0, 6), (name) => untilEvent(name, "Completed"), { concurrency: "unbounded" })
-      const next = yield* cluster.runner(2, { env: { MESSAGE_STORAGE: "group" } })
+      const next = yield* cluster.runner(2, { env: { MESSAGE_STORAGE: "group", STEP_ENGINE: "journal" } })
       yield* next.ready
       yield* stock.signal("SIGTERM")
       expect(yield* stock.exit).toBe(0)
