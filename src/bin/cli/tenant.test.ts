@@ -83,6 +83,11 @@ const filled = (database: MigratedDatabase) =>
           [tenant, execution]
         )
         yield* database.query(
+          `insert into agents.steps (execution_id, name, attempt, exit, release, fingerprint, started_at, finished_at)
+           values ($1, 'Plan', 1, '{"text":"secret"}', 'r', 'f', now(), now())`,
+          [execution]
+        )
+        yield* database.query(
           `insert into agents.engine_repairs (workflow, execution_id, message_id, tag, reply, repaired_by, why)
            values ('Order', $1, 1, 'run', '{}', 'ann', 'test')`,
           [execution]

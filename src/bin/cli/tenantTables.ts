@@ -33,6 +33,7 @@ export const tables: ReadonlyArray<TenantTable> = [
     key: "id",
     unless: "not t.processed or exists (select from cluster.cluster_replies a where a.request_id = t.id)"
   },
+  { name: "agents.steps", where: `t.execution_id in (${ended})`, key: "execution_id, name, attempt" },
   { name: "agents.engine_repairs", where: `t.execution_id in (${ended})`, key: "repair_id" },
   { name: "agents.events", where: "t.tenant_id = $1", key: "tenant_id, session_id, event_id" },
   { name: "agents.agent_events", where: "t.tenant_id = $1", key: "tier, day, tenant_id, session_id, event_id" },

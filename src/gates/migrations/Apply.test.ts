@@ -113,7 +113,9 @@ describe("applying a migration", () => {
         yield* deploy(old)
         yield* database.query("insert into agents.notes values (1, 'a', 'x'), (2, 'b', 'x')")
         const sql = "create unique index concurrently if not exists notes_author on agents.notes (author);"
-        const index = next({ "0003_index": `-- phase: expand\n-- transaction: none\n-- Up Migration\n${sql}` })
+        const index = next({
+          "0003_index": `-- phase: expand\n-- transaction: none\n-- unique: notes of one author are not written twice\n-- Up Migration\n${sql}`
+        })
         const evidence = yield* run(index)
         expect(evidence).toMatchObject({ verdict: "refused", findings: [{ rule: "migration-failed" }] })
         expect(JSON.stringify(evidence)).not.toContain("(author)=(x)")
