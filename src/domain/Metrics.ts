@@ -37,6 +37,15 @@ export const eventDelaySeconds = Metric.histogram(
   "From the recording of an event to its sending to a client that was connected by then."
 )
 
+/**
+ * Tagged with `code`, the HTTP status: 101 is a socket that was opened. Probes and this very metric's reader are left out, as they would be
+ * most of all requests at rest.
+ */
+export const gatewayRequests = Metric.counter("agents_gateway_requests_total", {
+  description: "Requests that a gateway answered, by status.",
+  incremental: true
+})
+
 /** Tagged with `model`, and `outcome`: ok, failed, retryable. */
 export const modelCalls = Metric.counter("agents_model_calls_total", {
   description: "Calls to models, by model and outcome.",

@@ -13,6 +13,7 @@ import { Lifecycle } from "./Lifecycle.ts"
 import * as Listener from "./Listener.ts"
 import * as Operations from "./Operations.ts"
 import { AllowedOrigins } from "./Origins.ts"
+import { answered } from "./RequestCount.ts"
 import type { SocketLimits } from "./SessionSocket.ts"
 import * as Sockets from "./Sockets.ts"
 
@@ -43,7 +44,12 @@ export const serve = (options: GatewayOptions) =>
     )
     // Not a part of the API: what Prometheus reads, without a word on any tenant.
     const handler: RequestListener = (request, response) => {
-      if (request.url !== "/metrics") return routes(request, response)
+      if (request.url !== "/metrics") {
+        if (request.url !== "/healthz" && request.url !== "/readyz") {
+          response.once("finish", () => answered(response.statusCode))
+        }
+        return routes(request, response)
+      }
       response.writeHead(200, { "content-type": "text/plain; version=0.0.4; charset=utf-8" }).end(render())
     }
     return yield* Listener.serve({

@@ -11,6 +11,7 @@ import { Admission, clientAddress, ProxyHops } from "./Admission.ts"
 import { Identity } from "./Identity.ts"
 import { AllowedOrigins, mayConnect } from "./Origins.ts"
 import * as Pulse from "./Pulse.ts"
+import { answered } from "./RequestCount.ts"
 import { defaultLimits, type Requirements as Served, type SocketLimits, serve } from "./SessionSocket.ts"
 
 /** Browsers can not set a header on a WebSocket: they offer the protocols `bearer` and the token, and get `bearer`. */
@@ -83,6 +84,7 @@ const refuse = (request: IncomingMessage, socket: Duplex, error: Problem) => {
     ...(error.retryAfter === undefined ? {} : { "retry-after": String(error.retryAfter) })
   })
   response.end(JSON.stringify(toDocument(error)), () => socket.end())
+  answered(error.status)
 }
 
 type Requirements = Identity | ProxyHops | AllowedOrigins | Served
@@ -115,6 +117,7 @@ export const layer = (limits: SocketLimits = defaultLimits): Layer.Layer<Sockets
         }).pipe(
           Effect.map((session) =>
             server.handleUpgrade(request, socket, head, (websocket) => {
+              answered(101)
               // Until someone listens for messages, they must wait in the TCP socket.
               websocket.pause()
               open.add(websocket)

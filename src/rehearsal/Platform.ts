@@ -28,7 +28,7 @@ export interface TargetPlatform {
   readonly database: string
   /** Applied to the target's cluster before its first release. */
   readonly objects: ReadonlyArray<KubeObject>
-  /** One query as superuser: for what the rehearsal confirms by SQL. */
+  /** One question, for what the rehearsal confirms by SQL. It sees all and, in a transaction that only reads, changes nothing. */
   readonly query: Query<ToolFailed>
 }
 
@@ -109,13 +109,29 @@ export const make = (server: PostgresServer): Effect.Effect<Platform, ToolFailed
             ],
             query: <Row extends object>(text: string, pattern: string) =>
               Effect.tryPromise({
-                try: async (): Promise<ReadonlyArray<Row>> => (await pool.query<Row>(text, [pattern])).rows,
+                try: () => readOnly<Row>(pool, text, pattern),
                 catch: sqlFailed(`Asking the database of ${target} failed`)
               })
           }
         })
     }
   })
+
+/** With a parameter the text goes as one prepared statement: there is no second one in it that could leave the transaction. */
+const readOnly = async <Row extends object>(pool: pg.Pool, text: string, pattern: string) => {
+  const client = await pool.connect()
+  try {
+    await client.query("begin transaction read only")
+    const { rows } = await client.query<Row>(text, [pattern])
+    await client.query("commit")
+    client.release()
+    return rows as ReadonlyArray<Row>
+  } catch (cause) {
+    // Its transaction is broken, and its connection may be.
+    client.release(true)
+    throw cause
+  }
+}
 
 /** Makes a database of the superuser's own, unless it is there. */
 export const database = (server: PostgresServer, name: string): Effect.Effect<void, ToolFailed> =>

@@ -7,6 +7,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
 import { Effect, Exit, Option, Runtime, type Scope } from "effect"
 import * as Console from "../console/Console.ts"
+import * as Load from "../console/Load.ts"
 import { Reply } from "../console/Reply.ts"
 import { admits, same } from "../console/Session.ts"
 import * as Snapshot from "../console/Snapshot.ts"
@@ -77,7 +78,8 @@ export const serve = (options: ServerOptions): Effect.Effect<number, ToolFailed,
     const objects = Objects.make(store, options.objectFolder)
     const cloudDeploy = yield* CloudDeploy.make({ objects, sources: options.sources })
     const runtime = yield* Effect.runtime<Store | Rollouts>()
-    const console_ = yield* Console.make(options)
+    const load = yield* Load.make(options.host)
+    const console_ = yield* Console.make({ ...options, load })
     const streams = new Set<ServerResponse>()
 
     const sameMachine = (request: IncomingMessage): Effect.Effect<void, GoogleError> => {
@@ -210,7 +212,7 @@ export const serve = (options: ServerOptions): Effect.Effect<number, ToolFailed,
       }
       taking = true
       Runtime.runFork(runtime)(
-        Snapshot.take(options.host, options.clockScale).pipe(
+        Snapshot.take(options.host, load, options.clockScale).pipe(
           Effect.flatMap((state) =>
             Effect.sync(() => {
               const text = `event: state\ndata: ${JSON.stringify(state)}\n\n`

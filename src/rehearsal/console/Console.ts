@@ -7,12 +7,14 @@ import { Store } from "../engine/Store.ts"
 import type { Host } from "../host/HostClient.ts"
 import * as Assets from "./Assets.ts"
 import * as EvidenceOf from "./EvidenceOf.ts"
+import type { Load } from "./Load.ts"
 import { page, type Reply, redirect } from "./Reply.ts"
 import { cookie, same } from "./Session.ts"
 import * as Snapshot from "./Snapshot.ts"
 
 export interface ConsoleOptions {
   readonly host: Host
+  readonly load: Load
   readonly clockScale: number
   readonly consoleToken: string
 }
@@ -38,7 +40,7 @@ const log = (host: Host, name: string, from: number) =>
     return { ended: false, lines: lines.slice(from) }
   })
 
-export const make = ({ host, clockScale, consoleToken }: ConsoleOptions) =>
+export const make = ({ host, load, clockScale, consoleToken }: ConsoleOptions) =>
   Effect.gen(function* () {
     const assets = yield* Assets.make
     const asset = (choose: (all: Assets.Assets) => Reply) =>
@@ -73,7 +75,7 @@ export const make = ({ host, clockScale, consoleToken }: ConsoleOptions) =>
         const asked = url.searchParams
         switch (url.pathname) {
           case "/console/state":
-            return Snapshot.take(host, clockScale)
+            return Snapshot.take(host, load, clockScale)
           case "/console/log":
             return log(host, asked.get("jobRun") ?? "", Math.max(0, Number(asked.get("from") ?? 0) || 0))
           case "/console/evidence":

@@ -14,6 +14,7 @@ import {
 import { advanceable, rollbackChoices } from "../engine/RolloutPlan.ts"
 import { Store } from "../engine/Store.ts"
 import type { Host } from "../host/HostClient.ts"
+import type { Load } from "./Load.ts"
 import * as Runtimes from "./Runtimes.ts"
 import type { State } from "./State.ts"
 
@@ -61,7 +62,7 @@ const rolloutView = (rollout: Rollout, runs: ReadonlyMap<string, JobRun>) => {
   }
 }
 
-export const take = (host: Host, clockScale: number) =>
+export const take = (host: Host, load: Load, clockScale: number) =>
   Effect.gen(function* () {
     const store = yield* Store
     const pipelines = yield* store.list<Pipeline>("deliveryPipelines", EVERYWHERE)
@@ -129,6 +130,7 @@ export const take = (host: Host, clockScale: number) =>
           startedAt: pod.startedAt
         }))
       ),
-      runtimes: yield* Runtimes.take(host, Object.keys(pods))
+      runtimes: yield* Runtimes.take(host, Object.keys(pods)),
+      load: yield* load.views
     } satisfies State
   })

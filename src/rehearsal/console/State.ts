@@ -92,6 +92,25 @@ export const RuntimeView = Schema.Struct({
 })
 export type RuntimeView = typeof RuntimeView.Type
 
+/** Requests per second at a target's gateways, oldest first. Probes are not counted. */
+export const LoadView = Schema.Struct({
+  target: Schema.String,
+  points: Schema.Array(
+    Schema.Struct({
+      /** The end of the few seconds that it counts. */
+      at: Schema.String,
+      /** Gateways that were asked. */
+      gateways: Schema.Int,
+      answered: Schema.Number,
+      /** 429: more than the gateway lets in. */
+      refused: Schema.Number,
+      /** 5xx */
+      failed: Schema.Number
+    })
+  )
+})
+export type LoadView = typeof LoadView.Type
+
 export const State = Schema.Struct({
   at: Schema.String,
   /** Waits of automations are this many times shorter than written. */
@@ -110,6 +129,7 @@ export const State = Schema.Struct({
     })
   ),
   fleet: Schema.Array(PodView),
-  runtimes: Schema.Array(RuntimeView)
+  runtimes: Schema.Array(RuntimeView),
+  load: Schema.Array(LoadView)
 })
 export type State = typeof State.Type

@@ -76,6 +76,14 @@ export const calls = {
   ],
   stopJob: [Schema.Struct({ key: Schema.String }), Schema.Struct({})],
   pods: [Schema.Struct({}), Schema.Record({ key: Schema.String, value: Schema.Array(Pod) })],
+  /** What Prometheus would read at the ready pods of this owner (`Deployment/agent-gateway`), by target. A pod that does not answer is left out. */
+  metrics: [
+    Schema.Struct({ owner: Schema.String }),
+    Schema.Record({
+      key: Schema.String,
+      value: Schema.Array(Schema.Struct({ pod: Schema.String, text: Schema.String }))
+    })
+  ],
   service: [
     Schema.Struct({ target: Schema.String, service: Schema.String, port: Schema.String }),
     Schema.Struct({ host: Schema.String, port: Schema.Int })

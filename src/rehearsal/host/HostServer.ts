@@ -17,6 +17,7 @@ import * as Tools from "../Tools.ts"
 import { type Call, calls, HostAddress, type Request, type Response } from "./Host.ts"
 import { ADDRESS_FILE } from "./HostClient.ts"
 import * as JobTable from "./JobTable.ts"
+import * as Metrics from "./Metrics.ts"
 
 export interface HostOptions {
   /** The host's own state: database, pods, applied objects, Jobs. */
@@ -193,6 +194,10 @@ export const run = (options: HostOptions) =>
                 cluster.pods,
                 (pods) => [target, pods.map((pod) => ({ ...pod, startedAt: pod.startedAt.toISOString() }))] as const
               )
+            ).pipe(Effect.map(Object.fromEntries)),
+          metrics: ({ owner }) =>
+            Effect.forEach([...targets], ([target, { cluster, applied }]) =>
+              Effect.map(Metrics.of(cluster, applied.get(owner)), (pods) => [target, pods] as const)
             ).pipe(Effect.map(Object.fromEntries)),
           service: ({ target, service, port }) =>
             Effect.flatMap(openTarget(target), ({ cluster }) => cluster.serviceAddress(service, port)),

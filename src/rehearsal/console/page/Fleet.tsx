@@ -1,5 +1,6 @@
-/** What runs, target by target: pods, runners by release, who owns how many shards, and what is open. */
+/** What runs, target by target: pods, runners by release, how much is asked of it, who owns how many shards, and what is open. */
 import type { State } from "../State.ts"
+import { LoadChart } from "./LoadChart.tsx"
 
 type Runtime = State["runtimes"][number]
 
@@ -100,6 +101,10 @@ export const Fleet = ({ state }: { readonly state: State }) => (
             <section key={runtime.target} class="lane" aria-label={`fleet of ${runtime.target}`}>
               <h3>{runtime.target}</h3>
               {pods.length === 0 ? <p class="dim">No pods.</p> : <Pods pods={pods} />}
+              <LoadChart
+                points={state.load.find(({ target }) => target === runtime.target)?.points ?? []}
+                now={Date.parse(state.at)}
+              />
               {runtime.runners.length > 0 && <Releases runtime={runtime} />}
               {runtime.shards.length > 0 && <Shards runtime={runtime} />}
               {runtime.open.length > 0 && <Open runtime={runtime} />}

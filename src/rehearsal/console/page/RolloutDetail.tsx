@@ -28,24 +28,33 @@ const JobRow = ({
   readonly shown: boolean
   readonly show: (jobRun: string | null) => void
 }) => (
-  <tr>
-    <th scope="row">
-      {job.id}
-      {job.actions.length > 0 && <span class="dim"> {job.actions.join(", ")}</span>}
-    </th>
-    <td>
-      <span class={`state ${toneOf(job.state)}`}>{wordOf(job.state)}</span>
-      {job.failure !== null && <span class="why">{job.failure}</span>}
-    </td>
-    <td class="number">{lasted(job.startTime, job.endTime, Date.now())}</td>
-    <td>
-      {job.jobRun !== null && (
-        <button type="button" class="plain" aria-expanded={shown} onClick={() => show(shown ? null : job.jobRun)}>
-          {shown ? "Hide log" : "Log"}
-        </button>
-      )}
-    </td>
-  </tr>
+  <>
+    <tr>
+      <th scope="row">
+        {job.id}
+        {job.actions.length > 0 && <span class="dim"> {job.actions.join(", ")}</span>}
+      </th>
+      <td>
+        <span class={`state ${toneOf(job.state)}`}>{wordOf(job.state)}</span>
+      </td>
+      <td class="number">{lasted(job.startTime, job.endTime, Date.now())}</td>
+      <td>
+        {job.jobRun !== null && (
+          <button type="button" class="plain" aria-expanded={shown} onClick={() => show(shown ? null : job.jobRun)}>
+            {shown ? "Hide log" : "Log"}
+          </button>
+        )}
+      </td>
+    </tr>
+    {job.failure !== null && (
+      // Across all columns: on a phone one column is as wide as a word.
+      <tr>
+        <td colSpan={4} class="why">
+          {job.failure}
+        </td>
+      </tr>
+    )}
+  </>
 )
 
 const PhaseTable = ({
