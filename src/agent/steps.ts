@@ -118,7 +118,7 @@ export const callTool = Effect.fn("step.callTool")(function* (run: RunKey, call:
   if (known !== undefined) return { outcome: known.outcome, output: known.output } satisfies ToolOutcome
 
   yield* write(run, [{ step, sequence: 0, event: { _tag: "ToolCall", ...call } }])
-  const result = yield* tools.call(run.tenantId, call, `${run.executionId}/${step}`)
+  const result = yield* tools.call(run, call, `${run.executionId}/${step}`)
   yield* write(run, [{ step, sequence: 1, event: { _tag: "ToolResult", call: call.call, tool: call.tool, ...result } }])
   return result
 })
@@ -130,7 +130,7 @@ export const callTool = Effect.fn("step.callTool")(function* (run: RunKey, call:
 export const undoTool = Effect.fn("step.undoTool")(function* (run: RunKey, call: PlannedCall, output: string) {
   const step = `undo:${call.call}`
   const log = yield* EventLog
-  const undo = (yield* Tools).undo(run.tenantId, call, output, `${run.executionId}/${step}`)
+  const undo = (yield* Tools).undo(run, call, output, `${run.executionId}/${step}`)
   if (undo === undefined) return
   const known = yield* log.ofStep(run.executionId, step).pipe(Effect.mapError(unavailable))
   if (known.some(({ event }) => event._tag === "ToolResult")) return

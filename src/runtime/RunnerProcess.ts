@@ -6,6 +6,7 @@ import * as AgentLive from "../agent/AgentLive.ts"
 import * as AgentWorkflowLive from "../agent/AgentWorkflowLive.ts"
 import * as Tools from "../agent/tools/Tools.ts"
 import * as AgentWorkflowV2Live from "../agent/v2/AgentWorkflowLive.ts"
+import * as Memories from "../data/Memories.ts"
 import { CurrentProcess } from "../domain/CurrentProcess.ts"
 import { eventLog } from "../events/EventStore.ts"
 import * as Cluster from "./Cluster.ts"
@@ -36,7 +37,12 @@ const agent = (models: ModelSettings) =>
     EngineLife.layer,
     EventRetentionLife.layer
   ).pipe(
-    Layer.provide([ObservedLog.layer(eventLog), Models.layer(models), Tools.layer, HandoverLive.layer]),
+    Layer.provide([
+      ObservedLog.layer(eventLog),
+      Models.layer(models),
+      Layer.provide(Tools.layer, Memories.layer),
+      HandoverLive.layer
+    ]),
     Layer.provide(Models.policies(models))
   )
 

@@ -21,6 +21,7 @@ const tools = "src/agent/tools/Tools.test.ts"
 const store = "src/events/EventStore.test.ts"
 const retention = "src/events/EventRetention.test.ts"
 const tenant = "src/bin/cli/tenant.test.ts"
+const memories = "src/data/Memories.test.ts"
 const declaration = "src/agent/Declaration.test.ts"
 const sockets = "src/gateway/Sockets.test.ts"
 const isolation = "src/gateway/Isolation.test.ts"
@@ -283,7 +284,19 @@ export const promises: ReadonlyArray<Promised> = [
       ["src/data/Usage.test.ts", "adds amounts without losing a place"]
     ]
   },
-  { id: "C5", says: "A memory store behind a service, with deletion", tests: [], open: "no test named here" },
+  {
+    id: "C5",
+    says: "A memory store behind a service, searched by words, with deletion",
+    tests: [
+      [memories, "finds what shares a word with a question, the closest first, and of its own tenant alone"],
+      [memories, "remembers once for a key, whoever writes at the same moment or again"],
+      [memories, "holds as many as it may and none more, whoever writes at the same moment"],
+      [memories, "forgets for its own tenant alone, and once"],
+      [memories, "is two tools behind the policy: a call that runs twice remembers once, a failed run takes it back"],
+      [tenant, "is removed whole, though the removal is cut, and another tenant keeps all that it has"]
+    ],
+    open: "no pgvector: memories are found by their words, not by their meaning"
+  },
   { id: "C6", says: "A restore is drilled: open runs go on in the copy", tests: [], open: "no test named here" },
   {
     id: "F1",

@@ -4,6 +4,7 @@ import type { AddressInfo } from "node:net"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { TenantId } from "../../domain/Ids.ts"
+import { Memory } from "../../domain/Memory.ts"
 import { limits, type Policies, ToolPolicies } from "./Policy.ts"
 import { layerOver, specsOf, Tools } from "./Tools.ts"
 import * as Web from "./Web.ts"
@@ -32,6 +33,13 @@ const site = Effect.acquireRelease(
   (made) => Effect.sync(() => made.close())
 ).pipe(Effect.map((made) => `localhost:${(made.address() as AddressInfo).port}`))
 
+/** None of these calls gets as far. */
+const noMemory = Layer.succeed(Memory, {
+  remember: () => Effect.dieMessage("not asked for"),
+  recall: () => Effect.dieMessage("not asked for"),
+  forget: () => Effect.dieMessage("not asked for")
+})
+
 /** `acme` may read `host`, everybody else may calculate. `everywhere`: addresses of this machine count as public. */
 const world = (everywhere = true) =>
   Effect.gen(function* () {
@@ -46,6 +54,7 @@ const world = (everywhere = true) =>
       Tools,
       yield* Layer.build(
         layerOver.pipe(
+          Layer.provide(noMemory),
           Layer.provide(everywhere ? Web.layer(() => true) : Web.layer()),
           Layer.provide(Layer.succeed(ToolPolicies, policies))
         )
@@ -55,7 +64,7 @@ const world = (everywhere = true) =>
       host,
       policies,
       call: (tool: string, input: string, tenant = "acme") =>
-        tools.call(TenantId.make(tenant), { call: "1", tool, input }, "key")
+        tools.call({ tenantId: TenantId.make(tenant), executionId: "x" }, { call: "1", tool, input }, "key")
     }
   })
 
@@ -127,6 +136,7 @@ describe("refuses by policy", () => {
     "http_get",
     (host) => `http://${host}/page\r\nHost: evil.example`
   )
+  refused("the memory of a tenant that has none", "recall", () => "anything")
   refused("an argument that tries to name the tenant", "http_get", (host) =>
     JSON.stringify({ input: `http://${host}/page`, tenantId: "other" })
   )

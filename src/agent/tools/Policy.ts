@@ -19,10 +19,10 @@ export const Policies = Schema.Struct({
 })
 export type Policies = typeof Policies.Type
 
-/** Without a policy of its own an installation has the tools that reach nothing. */
+/** Without a policy of its own an installation has the tools that reach nothing outside. */
 export class ToolPolicies extends Context.Reference<ToolPolicies>()("agent/ToolPolicies", {
   defaultValue: (): Policies => ({
-    default: { tools: ["echo", "add", "wait", "broken", "hold", "calculate"], hosts: [] },
+    default: { tools: ["echo", "add", "wait", "broken", "hold", "calculate", "remember", "recall"], hosts: [] },
     tenants: {}
   })
 }) {}

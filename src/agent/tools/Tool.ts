@@ -1,5 +1,6 @@
 /** What a tool is, and what a model is told of it. */
 import type { Effect } from "effect"
+import type { RunKey } from "../../domain/EventLog.ts"
 
 export interface ToolSpec {
   readonly name: string
@@ -8,6 +9,9 @@ export interface ToolSpec {
   /** For a model: what its one argument holds. */
   readonly input: string
 }
+
+/** Whose call it is. */
+export type ToolCaller = Pick<RunKey, "tenantId" | "executionId">
 
 /** Carried out with what a policy allows. A failure is told to the run in words; it must not quote what it was not given. */
 export interface Tool<R> extends ToolSpec {
@@ -19,6 +23,8 @@ export interface Tool<R> extends ToolSpec {
 }
 
 export interface ToolCall {
+  /** Never from the input: a model names no tenant. */
+  readonly run: ToolCaller
   /** The same for every run of this call: an effect elsewhere is done once. */
   readonly idempotencyKey: string
   /** Hosts that the tenant's policy lets tools reach. */

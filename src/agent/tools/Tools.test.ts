@@ -1,12 +1,20 @@
 import { expect, it } from "@effect/vitest"
 import { Effect, Fiber, TestClock } from "effect"
 import { TenantId } from "../../domain/Ids.ts"
+import { Memory } from "../../domain/Memory.ts"
 import { limits } from "./Policy.ts"
 import { layer, Tools } from "./Tools.ts"
 
 const call = (tool: string, input = "") =>
-  Effect.flatMap(Tools, (tools) => tools.call(TenantId.make("acme"), { call: "1", tool, input }, "k")).pipe(
-    Effect.provide(layer)
+  Effect.flatMap(Tools, (tools) =>
+    tools.call({ tenantId: TenantId.make("acme"), executionId: "x" }, { call: "1", tool, input }, "k")
+  ).pipe(
+    Effect.provide(layer),
+    Effect.provideService(Memory, {
+      remember: () => Effect.dieMessage("not asked for"),
+      recall: () => Effect.dieMessage("not asked for"),
+      forget: () => Effect.dieMessage("not asked for")
+    })
   )
 
 it.effect("answers what a tool makes of its input", () =>

@@ -4,12 +4,14 @@
  */
 import { Context, Effect, Layer, Metric } from "effect"
 import type { TenantId } from "../../domain/Ids.ts"
+import type { Memory } from "../../domain/Memory.ts"
 import { toolCalls } from "../../domain/Metrics.ts"
 import type { PlannedCall, ToolOutcome } from "../AgentWorkflow.ts"
 import { calculate } from "./Calculate.ts"
 import { httpGet } from "./HttpGet.ts"
 import { allowanceOf, limits, type Policies, ToolPolicies } from "./Policy.ts"
-import type { Tool, ToolCall, ToolSpec } from "./Tool.ts"
+import { recall, remember } from "./Remember.ts"
+import type { Tool, ToolCall, ToolCaller, ToolSpec } from "./Tool.ts"
 import * as Web from "./Web.ts"
 
 const simple = (name: string, description: string, input: string, run: Tool<never>["run"]): Tool<never> => ({
@@ -19,7 +21,7 @@ const simple = (name: string, description: string, input: string, run: Tool<neve
   run
 })
 
-const builtIn: ReadonlyArray<Tool<Web.Web>> = [
+const builtIn: ReadonlyArray<Tool<Web.Web | Memory>> = [
   simple("echo", "Gives its input back.", "Anything", (input) => Effect.succeed(input)),
   simple("add", "Adds whole numbers.", "A sum, for example 1+2+3", (input) => {
     const numbers = input.split("+").map(Number)
@@ -38,7 +40,9 @@ const builtIn: ReadonlyArray<Tool<Web.Web>> = [
     undo: (input) => Effect.succeed(`let go of ${input}`)
   },
   calculate,
-  httpGet
+  httpGet,
+  remember,
+  recall
 ]
 
 /** For tests and drills of this system, and of no use to a model. */
@@ -67,13 +71,13 @@ const admit = (policies: Policies, tenantId: TenantId, { tool, input }: PlannedC
 export class Tools extends Context.Tag("agent/Tools")<
   Tools,
   {
-    readonly call: (tenantId: TenantId, call: PlannedCall, idempotencyKey: string) => Effect.Effect<ToolOutcome>
+    readonly call: (run: ToolCaller, call: PlannedCall, idempotencyKey: string) => Effect.Effect<ToolOutcome>
     /**
      * Takes back what a call did that answered `output`; undefined for a tool whose calls leave nothing to take back. The
      * policy is not asked: it let the call in, and one that is tightened since must not keep what was done.
      */
     readonly undo: (
-      tenantId: TenantId,
+      run: ToolCaller,
       call: PlannedCall,
       output: string,
       idempotencyKey: string
@@ -83,16 +87,22 @@ export class Tools extends Context.Tag("agent/Tools")<
 
 const make = Effect.gen(function* () {
   const policies = yield* ToolPolicies
-  const web = yield* Web.Web
+  const context = yield* Effect.context<Web.Web | Memory>()
 
-  const call = (tenantId: TenantId, planned: PlannedCall, idempotencyKey: string): Effect.Effect<ToolOutcome> => {
-    const toolCall: ToolCall = { idempotencyKey, hosts: allowanceOf(policies, tenantId).hosts }
-    const tool = admit(policies, tenantId, planned, toolCall)
+  const callOf = (run: ToolCaller, idempotencyKey: string): ToolCall => ({
+    run,
+    idempotencyKey,
+    hosts: allowanceOf(policies, run.tenantId).hosts
+  })
+
+  const call = (run: ToolCaller, planned: PlannedCall, idempotencyKey: string): Effect.Effect<ToolOutcome> => {
+    const toolCall = callOf(run, idempotencyKey)
+    const tool = admit(policies, run.tenantId, planned, toolCall)
     if (typeof tool === "string") return Effect.succeed({ outcome: "refused", output: tool })
     return bounded(tool.run(planned.input, toolCall))
   }
 
-  const bounded = (work: Effect.Effect<string, string, Web.Web>): Effect.Effect<ToolOutcome> =>
+  const bounded = (work: Effect.Effect<string, string, Web.Web | Memory>): Effect.Effect<ToolOutcome> =>
     work.pipe(
       Effect.timeoutFail({
         duration: limits.timeoutMillis,
@@ -105,12 +115,12 @@ const make = Effect.gen(function* () {
             ? { outcome: "failed", output: `The output is longer than ${limits.maxOutputLength} characters.` }
             : { outcome: "ok", output }
       }),
-      Effect.provideService(Web.Web, web)
+      Effect.provide(context)
     )
 
   return Tools.of({
-    call: (tenantId, planned, idempotencyKey) =>
-      call(tenantId, planned, idempotencyKey).pipe(
+    call: (run, planned, idempotencyKey) =>
+      call(run, planned, idempotencyKey).pipe(
         Effect.tap(({ outcome }) => {
           // A model makes names up: only ours are labels.
           const name = builtIn.some((tool) => tool.name === planned.tool) ? planned.tool : "unknown"
@@ -118,17 +128,18 @@ const make = Effect.gen(function* () {
         }),
         Effect.withSpan("tool.call", { captureStackTrace: false })
       ),
-    undo: (tenantId, planned, output, idempotencyKey) => {
+    undo: (run, planned, output, idempotencyKey) => {
       const undo = builtIn.find(({ name }) => name === planned.tool)?.undo
-      const toolCall: ToolCall = { idempotencyKey, hosts: allowanceOf(policies, tenantId).hosts }
       return undo === undefined
         ? undefined
-        : Effect.withSpan(bounded(undo(planned.input, output, toolCall)), "tool.undo", { captureStackTrace: false })
+        : Effect.withSpan(bounded(undo(planned.input, output, callOf(run, idempotencyKey))), "tool.undo", {
+            captureStackTrace: false
+          })
     }
   })
 })
 
 /** Over any way to the web, for tests. */
-export const layerOver: Layer.Layer<Tools, never, Web.Web> = Layer.effect(Tools, make)
+export const layerOver: Layer.Layer<Tools, never, Web.Web | Memory> = Layer.effect(Tools, make)
 
-export const layer: Layer.Layer<Tools> = layerOver.pipe(Layer.provide(Web.layer()))
+export const layer: Layer.Layer<Tools, never, Memory> = layerOver.pipe(Layer.provide(Web.layer()))

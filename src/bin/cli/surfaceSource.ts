@@ -9,6 +9,7 @@ import { extract } from "../../surface/extract.ts"
 import type { Surface } from "../../surface/Surface.ts"
 // Loading a module of statements lists them.
 import "../../data/EngineTables.ts"
+import "../../data/Memories.ts"
 import "../../data/Usage.ts"
 import "../../events/statements.ts"
 import "../../gateway/statements.ts"

@@ -83,6 +83,10 @@ const filled = (database: MigratedDatabase) =>
           [tenant, execution]
         )
         yield* database.query(
+          `insert into agents.memories (tenant_id, execution_id, idempotency_key, body) values ($1, $2, $2 || '/tool:1', 'secret')`,
+          [tenant, execution]
+        )
+        yield* database.query(
           `insert into agents.steps (execution_id, name, attempt, exit, release, fingerprint, started_at, finished_at)
            values ($1, 'Plan', 1, '{"text":"secret"}', 'r', 'f', now(), now())`,
           [execution]

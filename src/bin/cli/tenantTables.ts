@@ -37,6 +37,7 @@ export const tables: ReadonlyArray<TenantTable> = [
   { name: "agents.engine_repairs", where: `t.execution_id in (${ended})`, key: "repair_id" },
   { name: "agents.events", where: "t.tenant_id = $1", key: "tenant_id, session_id, event_id" },
   { name: "agents.agent_events", where: "t.tenant_id = $1", key: "tier, day, tenant_id, session_id, event_id" },
+  { name: "agents.memories", where: "t.tenant_id = $1", key: "tenant_id, memory_id" },
   { name: "agents.token_usage", where: "t.tenant_id = $1", key: "execution_id, step" },
   { name: "agents.runs", where: "t.tenant_id = $1", key: "tenant_id, run_id" },
   { name: "agents.sessions", where: "t.tenant_id = $1", key: "tenant_id, session_id" },

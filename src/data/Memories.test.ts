@@ -1,0 +1,197 @@
+/** On Postgres, as the runtime role: what is kept, for whom, how much, and that a rerun or a late writer adds nothing. */
+import { expect, it } from "@effect/vitest"
+import { Effect, Layer, Option, type Scope } from "effect"
+import { type MigratedDatabase, migratedDatabase } from "../../test/support/migrated-database.ts"
+import { until } from "../../test/support/wait.ts"
+import { type Policies, ToolPolicies } from "../agent/tools/Policy.ts"
+import * as AgentTools from "../agent/tools/Tools.ts"
+import { TenantId } from "../domain/Ids.ts"
+import { Memory, memoryLimits, type Rememberer } from "../domain/Memory.ts"
+import * as Gates from "../gates/Database.ts"
+import * as Database from "../runtime/Database.ts"
+import { databaseFromUrl } from "../runtime/Settings.ts"
+import * as Memories from "./Memories.ts"
+
+const acme = TenantId.make("acme")
+const other = TenantId.make("other")
+const of = (tenantId: TenantId): Rememberer => ({ tenantId, executionId: `execution-of-${tenantId}` })
+
+const policies: Policies = {
+  default: { tools: ["remember", "recall"], hosts: [] },
+  tenants: { strict: { tools: ["calculate"], hosts: [] } }
+}
+
+/** `acme` and `other` have an open run each. */
+const onDatabase = <E>(
+  test: (database: MigratedDatabase) => Effect.Effect<void, E, Memory | AgentTools.Tools | Scope.Scope>
+) =>
+  Effect.gen(function* () {
+    const database = yield* migratedDatabase
+    for (const tenant of [acme, other]) {
+      yield* database.query("insert into agents.sessions (tenant_id, session_id) values ($1, 's')", [tenant])
+      yield* database.query(
+        `insert into agents.runs (tenant_id, run_id, session_id, execution_id, workflow, status, release)
+         values ($1, 'r', 's', $2, 'AgentWorkflow', 'accepted', 'r')`,
+        [tenant, of(tenant).executionId]
+      )
+    }
+    yield* test(database).pipe(
+      Effect.provide(
+        AgentTools.layer.pipe(
+          Layer.provideMerge(Memories.layer),
+          Layer.provide(Layer.succeed(ToolPolicies, policies)),
+          Layer.provide(
+            Database.layer(databaseFromUrl(database.urlOf("runtime")), { applicationName: "test", maxConnections: 10 })
+          )
+        )
+      )
+    )
+  })
+
+const texts = (tenant: TenantId, question: string) =>
+  Effect.flatMap(Memory, (memory) =>
+    Effect.map(memory.recall(tenant, question), (found) => found.map(({ text }) => text))
+  )
+
+it.scopedLive("finds what shares a word with a question, the closest first, and of its own tenant alone", () =>
+  onDatabase(() =>
+    Effect.gen(function* () {
+      const memory = yield* Memory
+      yield* memory.remember(of(acme), "1", "Ann prefers green tea")
+      yield* memory.remember(of(acme), "2", "The meeting room has tea and coffee")
+      yield* memory.remember(of(acme), "3", "Übergabe am Freitag")
+      yield* memory.remember(of(other), "1", "Ann prefers black tea, a secret of other")
+      expect(yield* texts(acme, "Which tea does Ann prefer?")).toEqual([
+        "Ann prefers green tea",
+        "The meeting room has tea and coffee"
+      ])
+      expect(yield* texts(acme, "wann ist die Übergabe")).toEqual(["Übergabe am Freitag"])
+      // No word of its own, and what would mean something to a parser of queries or of SQL.
+      for (const question of [
+        "",
+        "the",
+        "' | secret:* & !x",
+        "black\\",
+        "'; drop table agents.memories --",
+        "(((",
+        "<->"
+      ])
+        expect((yield* texts(acme, question)).filter((text) => text.includes("other"))).toEqual([])
+      expect(yield* texts(acme, "' & ''' | green \\")).toEqual(["Ann prefers green tea"])
+    })
+  )
+)
+
+it.scopedLive("remembers once for a key, whoever writes at the same moment or again", () =>
+  onDatabase((database) =>
+    Effect.gen(function* () {
+      const memory = yield* Memory
+      const ids = yield* Effect.all(
+        Array.from({ length: 8 }, () => memory.remember(of(acme), "k", "Once")),
+        { concurrency: 8 }
+      )
+      expect(new Set(ids).size).toBe(1)
+      // The same key is another tenant's as well.
+      expect(yield* memory.remember(of(other), "k", "Mine")).not.toBe(ids[0])
+      yield* database.query("update agents.runs set finished_at = now() where tenant_id = 'acme'")
+      expect(yield* memory.remember(of(acme), "k", "Once")).toBe(ids[0])
+    })
+  )
+)
+
+it.scopedLive("holds as many as it may and none more, whoever writes at the same moment", () =>
+  onDatabase((database) =>
+    Effect.gen(function* () {
+      yield* database.query(
+        `insert into agents.memories (tenant_id, execution_id, idempotency_key, body)
+         select 'acme', 'e', n::text, 'fact ' || n from generate_series(1, $1::int) n`,
+        [memoryLimits.perTenant - 2]
+      )
+      const memory = yield* Memory
+      const written = yield* Effect.all(
+        Array.from({ length: 6 }, (_, n) =>
+          Effect.either(memory.remember(of(acme), `k${n}`, "One more")).pipe(
+            Effect.map((result) => (result._tag === "Right" ? "written" : result.left.reason))
+          )
+        ),
+        { concurrency: 6 }
+      )
+      expect(written.sort()).toEqual(["full", "full", "full", "full", "written", "written"])
+      expect((yield* texts(acme, "fact")).length).toBe(memoryLimits.recalled)
+      // The full memory of one tenant is no other's.
+      yield* memory.remember(of(other), "k", "Mine")
+    })
+  )
+)
+
+it.scopedLive("takes nothing from a run that is over, though it ends while its memory is being written", () =>
+  onDatabase((database) =>
+    Effect.gen(function* () {
+      const memory = yield* Memory
+      const settings = yield* Gates.fromUrl(database.urlOf("runtime"))
+      yield* Effect.gen(function* () {
+        const end = yield* Effect.flatMap(Gates.Database, (gate) => gate.session)
+        yield* end.script("begin")
+        yield* end.query("update agents.runs set finished_at = now() where tenant_id = 'acme'")
+        const late = yield* Effect.fork(Effect.flip(memory.remember(of(acme), "late", "Too late")))
+        yield* until(
+          "the writer waits for the run",
+          database.query<{ n: number }>(
+            `select count(*)::int as n from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`
+          ),
+          ([row]) => row!.n === 1
+        )
+        yield* end.script("commit")
+        expect((yield* late).reason).toBe("run-over")
+      }).pipe(Effect.scoped, Effect.provide(Gates.layer(settings)))
+      expect(yield* texts(acme, "late")).toEqual([])
+    })
+  )
+)
+
+it.scopedLive("forgets for its own tenant alone, and once", () =>
+  onDatabase(() =>
+    Effect.gen(function* () {
+      const memory = yield* Memory
+      const id = yield* memory.remember(of(acme), "k", "Forget this")
+      expect(yield* memory.forget(other, id)).toBe(false)
+      expect(yield* texts(acme, "forget")).toEqual(["Forget this"])
+      expect(yield* memory.forget(acme, id)).toBe(true)
+      expect(yield* memory.forget(acme, id)).toBe(false)
+      expect(yield* texts(acme, "forget")).toEqual([])
+    })
+  )
+)
+
+it.scopedLive("is two tools behind the policy: a call that runs twice remembers once, a failed run takes it back", () =>
+  onDatabase((database) =>
+    Effect.gen(function* () {
+      const tools = yield* AgentTools.Tools
+      const call = (tool: string, input: string, tenant = acme, key = "execution/tool:1") =>
+        tools.call(of(tenant), { call: "1", tool, input }, key)
+      const first = yield* call("remember", "Ann's desk is 4711")
+      expect(first).toEqual({ outcome: "ok", output: expect.stringMatching(/^Remembered as number \d+\.$/) })
+      expect(yield* call("remember", "Ann's desk is 4711")).toEqual(first)
+      expect(yield* call("recall", "desk of Ann")).toEqual({
+        outcome: "ok",
+        output: expect.stringMatching(/^\d+: Ann's desk is 4711$/)
+      })
+      expect(yield* call("recall", "desk of Ann", other)).toEqual({
+        outcome: "ok",
+        output: expect.stringContaining("Nothing")
+      })
+      for (const input of ["", " \n", "x".repeat(memoryLimits.length + 1)])
+        expect((yield* call("remember", input)).outcome).toBe("refused")
+      expect((yield* call("remember", "x", TenantId.make("strict"))).outcome).toBe("refused")
+      const long = Array.from({ length: 5 }, (_, n) => call("remember", `${n} long `.repeat(140), acme, `long${n}`))
+      yield* Effect.all(long)
+      expect((yield* call("recall", "long")).outcome).toBe("ok")
+
+      const undo = tools.undo(of(acme), { call: "1", tool: "remember", input: "Ann's desk is 4711" }, first.output, "u")
+      expect(yield* Option.getOrThrow(Option.fromNullable(undo))).toMatchObject({ outcome: "ok" })
+      expect(yield* Option.getOrThrow(Option.fromNullable(undo))).toMatchObject({ outcome: "ok" })
+      expect(yield* texts(acme, "desk")).toEqual([])
+      expect(yield* database.query("select from agents.memories where body like '%desk%'")).toEqual([])
+    })
+  )
+)
