@@ -46,6 +46,10 @@ rehearse: setup ## Walk releases of this commit to production on this machine, a
 serve: setup ## Cloud Deploy's API on this machine, for an unmodified gcloud; Ctrl-C ends it
 	@$(DELIVER) serve
 
+.PHONY: stack
+stack: setup ## What docker-compose.yml starts, as processes on loopback; Ctrl-C ends it (ONCE=1 completes one run and ends)
+	@node tools/stack.ts $(if $(ONCE),--once)
+
 .PHONY: test
 test: setup typecheck lint surface-check lint-delivery ## Types, lint, surface, then unit, property and system tests on a real Postgres
 	@vitest run

@@ -10,6 +10,7 @@ import { readEdge } from "../src/gateway/edge/EdgeSettings.ts"
 import { readGateway } from "../src/gateway/GatewaySettings.ts"
 import { ROLES } from "../src/rehearsal/Platform.ts"
 import { readRunner } from "../src/runtime/Settings.ts"
+import { inOrder, readCompose } from "../tools/stack/Compose.ts"
 
 interface Service {
   readonly image?: string
@@ -171,4 +172,42 @@ it("has Postgres 16 with the platform's roles, and is reached from this machine 
   for (const { ports = [] } of Object.values(compose.services)) {
     for (const port of ports) expect(port).toMatch(/^127\.0\.0\.1:\d+:8080$/)
   }
+})
+
+describe("make stack", () => {
+  const file = text("docker-compose.yml")
+
+  it("reads all of the file, and starts nothing before what it waits for", () => {
+    const read = readCompose(file)
+    const order = inOrder(read)
+    expect([...order].sort()).toEqual(Object.keys(compose.services).sort())
+    for (const [name, { depends_on }] of Object.entries(read.services)) {
+      for (const other of Object.keys(depends_on)) expect(order.indexOf(other)).toBeLessThan(order.indexOf(name))
+    }
+    expect(read.services["runner"]).toMatchObject({ stop_grace_period: 60, healthcheck: { interval: 3, retries: 20 } })
+  })
+
+  it.each([
+    [
+      "a key that it would have to pass over",
+      ["image: postgres:16", "image: postgres:16\n    privileged: true"],
+      "privileged"
+    ],
+    ["a port for other machines", ['"127.0.0.1:8082:8080"', '"8082:8080"'], "services.edge.ports"],
+    ["a config that is not there", ["source: database-host", "source: database-hots"], "database-hots"],
+    ["a service that is not there", ["issuer: { condition", "isuser: { condition"], "isuser"],
+    [
+      "services that wait for one another",
+      ["postgres: { condition: service_healthy }", "gateway: { condition: service_healthy }"],
+      "migrate -> gateway -> runner -> migrate"
+    ],
+    [
+      "a wait for health that nobody checks",
+      ["issuer: { condition: service_started }", "issuer: { condition: service_healthy }"],
+      "issuer to be healthy"
+    ]
+  ] as const)("refuses %s, by name", (_, [find, replace], named) => {
+    expect(file).toContain(find)
+    expect(() => readCompose(file.replaceAll(find, replace))).toThrow(named)
+  })
 })
