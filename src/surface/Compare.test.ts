@@ -202,9 +202,29 @@ describe("compare", () => {
       expected: ["refuse shards-per-group shardsPerGroup"]
     },
     {
-      title: "another list of shard groups",
-      after: sources({ sharding: { groups: ["default"], shardsPerGroup: 300 } }),
+      title: "a shard group that moves the others",
+      after: sources({ sharding: { groups: ["default", "enterprise", "canary"], shardsPerGroup: 300 } }),
       expected: ["refuse shard-groups availableShardGroups"]
+    },
+    {
+      title: "a first shard group removed",
+      after: sources({ sharding: { groups: ["enterprise"], shardsPerGroup: 300 } }),
+      expected: ["refuse shard-groups availableShardGroups"]
+    },
+    {
+      title: "a shard group renamed",
+      after: sources({ sharding: { groups: ["default", "large"], shardsPerGroup: 300 } }),
+      expected: ["refuse shard-groups availableShardGroups"]
+    },
+    {
+      title: "a shard group after the last",
+      after: sources({ sharding: { groups: ["default", "enterprise", "trial"], shardsPerGroup: 300 } }),
+      expected: ["note shard-groups-new availableShardGroups"]
+    },
+    {
+      title: "a last shard group removed that no workflow lives in",
+      after: sources({ sharding: { groups: ["default"], shardsPerGroup: 300 } }),
+      expected: ["note shard-groups-gone availableShardGroups"]
     }
   ])("$title: $expected", ({ after, expected }) =>
     Effect.gen(function* () {

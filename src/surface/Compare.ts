@@ -116,7 +116,17 @@ const eventDifferences = (before: Surface, after: Surface, given: Assumptions): 
     )
 ]
 
-const shardingDifferences = (before: Surface, after: Surface): ReadonlyArray<Difference> => {
+/** A lock's number is made from the group's place in the sorted list: what comes after the last moves none of the others. */
+const groupsAtTheEnd = (shorter: ReadonlyArray<string>, longer: ReadonlyArray<string>): ReadonlyArray<string> =>
+  shorter.every((group, index) => longer[index] === group) ? longer.slice(shorter.length) : []
+
+/** The groups of workflows that are under way, as far as samples of their payloads tell. */
+const neededBy = (surface: Surface, group: string, given: Assumptions): ReadonlyArray<string> =>
+  keys(surface.workflows).filter(
+    (name) => given.open(name) && surface.workflows[name]!.keySamples.some((sample) => sample.shardGroup === group)
+  )
+
+const shardingDifferences = (before: Surface, after: Surface, given: Assumptions): ReadonlyArray<Difference> => {
   const [old, now] = [before.sharding, after.sharding]
   const found: Array<Difference> = []
   if (old.shardsPerGroup !== now.shardsPerGroup) {
@@ -129,14 +139,39 @@ const shardingDifferences = (before: Surface, after: Surface): ReadonlyArray<Dif
       fix: `Set it back to ${old.shardsPerGroup}. It can only change on an empty cluster with every runner stopped.`
     })
   }
-  if (old.groups.join() !== now.groups.join()) {
+  const groupsOf = ({ sharding }: Surface) => [...sharding.groups].sort()
+  const [was, is] = [groupsOf(before), groupsOf(after)]
+  if (was.join() === is.join()) return found
+  const added = groupsAtTheEnd(was, is)
+  const gone = groupsAtTheEnd(is, was)
+  const what = `The shard groups change from [${was.join(", ")}] to [${is.join(", ")}].`
+  if (added.length > 0) {
+    found.push({
+      rule: "shard-groups-new",
+      verdict: "note",
+      name: "availableShardGroups",
+      what,
+      why: "Runners of the old release take no shards of the new group: what is sent there waits for one of the new release.",
+      fix: "Nothing, as long as starts choose what every live runner carries."
+    })
+  } else if (gone.length > 0) {
+    const needed = gone.flatMap((group) => neededBy(before, group, given))
+    found.push({
+      rule: "shard-groups-gone",
+      verdict: needed.length > 0 ? "refuse" : "note",
+      name: "availableShardGroups",
+      what: `${what}${needed.length > 0 ? ` Executions of ${needed.join(", ")} live in what goes.` : " No execution is open there."}`,
+      why: "No runner of the new release takes the shards of a group that it does not know: what is open there waits for ever.",
+      fix: "Keep the group until no execution of it is open; first let starts choose another workflow."
+    })
+  } else {
     found.push({
       rule: "shard-groups",
       verdict: "refuse",
       name: "availableShardGroups",
-      what: `The shard groups change from [${old.groups.join(", ")}] to [${now.groups.join(", ")}].`,
+      what,
       why: "A lock's number is made from the group's place in the sorted list. Runners with other lists take the same shard under different numbers, and two of them run the same execution.",
-      fix: "Keep the list as it is. A group is added with every runner stopped, in a release that changes nothing else."
+      fix: `Give the new group a name that comes after "${was.at(-1)}": at the end of the sorted list it moves no other.`
     })
   }
   return found
@@ -184,6 +219,6 @@ export const compare = (
     ...added,
     ...entityDifferences(before, after, given),
     ...eventDifferences(before, after, given),
-    ...shardingDifferences(before, after)
+    ...shardingDifferences(before, after, given)
   ].sort((a, b) => rank[a.verdict] - rank[b.verdict])
 }

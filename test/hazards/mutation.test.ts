@@ -68,6 +68,7 @@ const named = (folder: string): ReadonlyArray<string> => [
 
 const never: Readonly<Record<string, string>> = {
   "workflow-new": "a note",
+  "shard-groups-new": "a note",
   "broken-before": "a note",
   "concurrently-not-run": "a note",
   "lock-not-obtained": "speaks of the moment: tested with a long transaction beside Apply.ts",

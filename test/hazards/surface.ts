@@ -208,9 +208,29 @@ export const surfaceEntries: ReadonlyArray<Entry> = [
   entry("there are more shards", "shardsPerGroup changes from 300 to 512", (s) => {
     s.sharding.shardsPerGroup = 512
   }),
-  entry("a shard group is added", "The shard groups change", (s) => void s.sharding.groups.push("enterprise")),
+  entry(
+    "a shard group is added before the last",
+    "The shard groups change",
+    (s) => void s.sharding.groups.push("alpha")
+  ),
+  entry(
+    "a shard group with executions is removed",
+    "Executions of AgentWorkflow live in what goes",
+    (after, before) => {
+      before.sharding.groups = [...after.sharding.groups, "large"]
+      for (const surface of [after, before]) {
+        for (const sample of agent(surface).keySamples) sample.shardGroup = "large"
+      }
+    }
+  ),
 
   entry("nothing changes", null, () => undefined),
+  entry("a shard group is added after the last", null, (s) => void s.sharding.groups.push("zone")),
+  entry(
+    "a last shard group is removed that nothing lives in",
+    null,
+    (_, before) => void before.sharding.groups.push("zone")
+  ),
   entry("a workflow is added", null, (s) => {
     s.workflows.Second = structuredClone(agent(s))
   }),
