@@ -26,6 +26,7 @@ import { clientConfig, runnerConfig } from "./ClusterSettings.ts"
 import * as ClusterStorage from "./ClusterStorage.ts"
 import type { Pool } from "./Database.ts"
 import * as Engine from "./Engine.ts"
+import * as Holding from "./Holding.ts"
 import * as Inbox from "./Inbox.ts"
 import * as StepStore from "./journal/StepStore.ts"
 import * as RunnerWatch from "./RunnerWatch.ts"
@@ -50,7 +51,7 @@ export const runner = (
 ): Layer.Layer<Cluster, SocketServerError | SqlError, SqlClient | Pool> =>
   Engine.layer(settings.stepEngine).pipe(
     Layer.provide(StepStore.layer),
-    Layer.provideMerge(Layer.merge(RunnerWatch.layer, Inbox.layer)),
+    Layer.provideMerge(Layer.mergeAll(RunnerWatch.layer, Inbox.layer, Holding.connected)),
     Layer.provideMerge(SocketRunner.layer),
     Layer.provide(RunnerWatch.health(settings.runnerHealth).pipe(Layer.provide(Runners.layerRpc))),
     Layer.provide([NodeClusterSocket.layerSocketServer, protocol, serialization]),

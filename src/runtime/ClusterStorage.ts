@@ -18,6 +18,7 @@ import type { SqlError } from "@effect/sql/SqlError"
 import * as SqlStatement from "@effect/sql/Statement"
 import { Context, Duration, Effect, Fiber, Layer, Option } from "effect"
 import type { Pool } from "./Database.ts"
+import * as Holding from "./Holding.ts"
 import * as ShardEpochs from "./journal/ShardEpochs.ts"
 import * as PatientStorage from "./PatientStorage.ts"
 import * as GroupStorage from "./storage/GroupStorage.ts"
@@ -101,12 +102,15 @@ export type MessageStorageKind = "stock" | "group"
 export const layer = (
   kind: MessageStorageKind
 ): Layer.Layer<
-  MessageStorage.MessageStorage | RunnerStorage.RunnerStorage | ShardEpochs.ShardEpochs,
+  MessageStorage.MessageStorage | RunnerStorage.RunnerStorage | ShardEpochs.ShardEpochs | Holding.Holding,
   SqlError,
   SqlClient | ShardingConfig.ShardingConfig | Pool
 > =>
   Layer.mergeAll(
-    PatientStorage.layer.pipe(Layer.provide(kind === "group" ? GroupStorage.layer : SqlMessageStorage.layer)),
+    PatientStorage.layer.pipe(
+      Layer.provide(kind === "group" ? GroupStorage.layer : SqlMessageStorage.layer),
+      Layer.provideMerge(Holding.layer)
+    ),
     Layer.scopedContext(
       Effect.map(runnerStorage, ({ storage, epochs }) =>
         Context.make(RunnerStorageTag, storage).pipe(Context.add(ShardEpochs.ShardEpochs, epochs))

@@ -7,6 +7,7 @@ import { CurrentProcess } from "../../src/domain/CurrentProcess.ts"
 import * as ClusterStorage from "../../src/runtime/ClusterStorage.ts"
 import * as Database from "../../src/runtime/Database.ts"
 import * as Engine from "../../src/runtime/Engine.ts"
+import * as Holding from "../../src/runtime/Holding.ts"
 import type { ShardEpochs } from "../../src/runtime/journal/ShardEpochs.ts"
 import * as StepStore from "../../src/runtime/journal/StepStore.ts"
 import { databaseFromUrl } from "../../src/runtime/Settings.ts"
@@ -28,7 +29,7 @@ export type Runner =
 /** `url` is that of the role `runtime`. Two of them at once, with different names, share the shards by their locks alone. */
 export const oneRunner = (url: string, kinds: Kinds, name = "one", release = "test"): Layer.Layer<Runner> =>
   Engine.layer(kinds.stepEngine).pipe(
-    Layer.provideMerge(StepStore.layer),
+    Layer.provideMerge(Layer.merge(StepStore.layer, Holding.connected)),
     Layer.provideMerge(Sharding.layer),
     Layer.provide([Runners.layerNoop, RunnerHealth.layerNoop]),
     Layer.provideMerge(ClusterStorage.layer(kinds.messageStorage)),
