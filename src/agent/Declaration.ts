@@ -192,9 +192,12 @@ export const declare = <
 
   type Services = WorkflowEngine | WorkflowInstance | PersistedQueueFactory
   const stepsOf = (context: Context.Context<Services>, executionId: string) => {
-    const leaving = Handover.pipe(Effect.flatMap((handover) => handover.leaving(workflow, executionId)))
-    const handOver = Effect.flatMap(leaving, (yes) =>
-      yes ? Effect.delay(Effect.interrupt, HANDOVER_PAUSE) : Effect.void
+    const handOver = Effect.flatMap(Handover, ({ leaving }) =>
+      leaving === undefined
+        ? Effect.void
+        : Effect.flatMap(leaving(workflow, executionId), (yes) =>
+            yes ? Effect.delay(Effect.interrupt, HANDOVER_PAUSE) : Effect.void
+          )
     )
     const activity =
       (declared: ActivityDeclaration) =>
@@ -222,10 +225,12 @@ export const declare = <
           // A shard that is assigned elsewhere but not given up yet: the cluster has sent this activity to the next owner,
           // who can't take it before this execution ends. So the wait for it is left. It is left and not interrupted, since
           // an interruption would be recorded as one of the activity.
-          return handOver.pipe(
+          const watched = handOver.pipe(
             Effect.andThen(Effect.forkDaemon(made)),
             Effect.flatMap((waiting) => Effect.raceFirst(Fiber.join(waiting), handOverUnlessBegun))
           )
+          // Three fibers for a step are half the time of a replay, where nothing is given away.
+          return Effect.flatMap(Handover, ({ leaving }) => (leaving === undefined ? made : watched))
         })
         return attempt.pipe(Activity.retry({ times: retriesOf(declared), while: isRetryable }), Effect.provide(context))
       }

@@ -7,10 +7,13 @@
  * are not run again. A step that has begun is left to finish.
  */
 import type { Workflow } from "@effect/workflow"
-import { Context, Effect } from "effect"
+import { Context, type Effect } from "effect"
+
+interface Handing {
+  /** Undefined where nothing is ever given away, as in a replay: a step then needs no one who watches for it. */
+  readonly leaving: ((workflow: Workflow.Any, executionId: string) => Effect.Effect<boolean>) | undefined
+}
 
 export class Handover extends Context.Reference<Handover>()("agent/Handover", {
-  defaultValue: () => ({
-    leaving: (_workflow: Workflow.Any, _executionId: string): Effect.Effect<boolean> => Effect.succeed(false)
-  })
+  defaultValue: (): Handing => ({ leaving: undefined })
 }) {}

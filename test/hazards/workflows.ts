@@ -276,6 +276,9 @@ export const workflowEntries: ReadonlyArray<Entry> = [
   entry("the code fetches outside of an activity", "uses fetch outside of an activity", {
     code: then(() => Effect.fork(Effect.promise(() => fetch("https://example.com"))))
   }),
+  entry("the code goes by the environment", "uses process.env.REGION outside of an activity", {
+    code: then((steps) => Effect.suspend(() => steps.tool(`in-${process.env["REGION"]}`, never)))
+  }),
   entry("the code calls a service outside of an activity", "uses Ledger.total outside of an activity", {
     code: then(() => Effect.map(Ledger, (ledger) => ledger.total()).pipe(Effect.catchAllCause(() => Effect.void)))
   }),

@@ -305,6 +305,18 @@ describe("replay of executions that other code left open", () => {
           return { total: 1 }
         }),
       ["hazard replay-outside Order / fetch", "undecided replay-unfinished Order"]
+    ],
+    [
+      "that goes by the environment",
+      (_payload, steps) =>
+        Effect.gen(function* () {
+          yield* steps.plan(never)
+          yield* steps.tool("first", never)
+          if (process.env["ORDERS_ARE_FINAL"] === "yes") yield* steps.complete(never)
+          yield* steps.approval
+          return { total: 1 }
+        }),
+      ["hazard replay-outside Order / process.env.ORDERS_ARE_FINAL"]
     ]
   ]
   it.live.each(bodies)("speaks up about code %s", ([_name, body, expected]) =>
@@ -335,6 +347,33 @@ describe("replay of executions that other code left open", () => {
       expect((yield* judged(using(true), execution())).told).toEqual([])
       expect((yield* judged(using(false), execution())).told).toEqual(["hazard replay-outside Order / Ledger.total"])
     })
+  )
+
+  it.live("replays twice what asked for time or chance, and of the rest the first ones and a sample", () =>
+    Effect.gen(function* () {
+      const { layer, declaration } = carriedOut((payload, steps) =>
+        Effect.gen(function* () {
+          yield* steps.plan(never)
+          if (payload.wait === "clock") yield* Effect.sync(() => performance.now())
+          yield* steps.tool("first", never)
+          yield* steps.approval
+          return { total: 1 }
+        })
+      )()
+      const replayer = yield* Replay.make(layer)
+      const twice = (n: number, wait: string) =>
+        replayer
+          .replay(
+            execution({ executionId: `e${n}`, payload: { _tag: "value", value: { tenant: "acme", id: "a", wait } } }),
+            declaration
+          )
+          .pipe(Effect.map((replayed) => replayed!.first !== replayed!.second))
+      const plain: Array<boolean> = []
+      for (let n = 0; n < 240; n++) plain.push(yield* twice(n, "approval"))
+      expect(plain.slice(0, 200).every(Boolean)).toBe(true)
+      expect(plain.slice(200).filter(Boolean)).toHaveLength(2)
+      for (let n = 241; n < 256; n++) expect(yield* twice(n, "clock")).toBe(true)
+    }).pipe(Effect.scoped)
   )
 
   it.live("leaves nothing behind: a thousand replays, no fiber more", () =>

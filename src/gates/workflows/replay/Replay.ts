@@ -4,8 +4,9 @@
  * The function runs from its start; recorded activities, deferreds and clocks are answered from the database, and where it
  * asks for something that nobody recorded, it waits. Nothing is carried out: there is no service behind it.
  *
- * Each execution is replayed twice, with another time and another chance: a function that asks for other things then is not
- * fit to be resumed at all. When something recorded was not asked for, a third run looks beyond the frontier with made-up
+ * A function that asks for time or chance is replayed a second time, with another time and another chance: when it asks for
+ * other steps then, it is not fit to be resumed at all. Others are replayed twice too, the first of each workflow and then
+ * every so many: that tells what no trap sees, as a counter of the module. When something recorded was not asked for, a third run looks beyond the frontier with made-up
  * answers, to tell work that now comes too late from work that nobody asks for any more.
  */
 import { WorkflowEngine, WorkflowInstance } from "@effect/workflow/WorkflowEngine"
@@ -27,6 +28,8 @@ export interface Trace {
   readonly end: "completed" | "waiting" | "stuck" | "endless"
   /** What it touched besides its steps. */
   readonly outside: ReadonlyArray<string>
+  /** It asked for time or chance. */
+  readonly consulted: boolean
 }
 
 export interface Replayed {
@@ -44,6 +47,10 @@ export interface Replayer {
   /** Undefined when the payload can't be read: that is another rule's finding. */
   readonly replay: (execution: Execution, declaration: AnyDeclaration) => Effect.Effect<Replayed | undefined>
 }
+
+/** Of each workflow, so many executions are replayed twice whatever they ask for, and then one in so many. */
+const TWICE_FIRST = 200
+const TWICE_EVERY = 16
 
 /** Two moments more than a year apart, at another hour, and two ends of chance. */
 const surroundings = [
@@ -64,6 +71,7 @@ export const make = (
   handlers: Layer.Layer<never, never, WorkflowEngine>
 ): Effect.Effect<Replayer, never, Scope.Scope> =>
   Effect.map(Engine.make(handlers), (engine) => {
+    const replayed = new Map<string, number>()
     const run = (
       execution: Execution,
       declaration: AnyDeclaration,
@@ -74,7 +82,14 @@ export const make = (
         const { executionId } = execution
         const session = new Session(new Recording(execution), options.beyond)
         const outside = new Set<string>()
-        const stage = new Stage({ ...surroundings[options.round], outside: (what) => outside.add(what) })
+        let consulted = false
+        const stage = new Stage({
+          ...surroundings[options.round],
+          outside: (what) => outside.add(what),
+          consulted: () => {
+            consulted = true
+          }
+        })
         engine.sessions.set(executionId, session)
         takeTouched()
         const fiber = Effect.runFork(
@@ -104,7 +119,7 @@ export const make = (
               : session.blocked
                 ? "waiting"
                 : "stuck"
-        const trace: Trace = { asked: session.asked.slice(), end, outside: [...outside, ...takeTouched()] }
+        const trace: Trace = { asked: session.asked.slice(), end, outside: [...outside, ...takeTouched()], consulted }
         session.close()
         fiber.unsafeInterruptAsFork(FiberId.none)
         if (ends) stage.play()
@@ -128,13 +143,17 @@ export const make = (
         Effect.gen(function* () {
           const payload = payloadOf(execution, declaration)
           if (payload === undefined) return undefined
-          const both = (confirming: boolean) =>
-            Effect.all([
-              run(execution, declaration, payload, { round: 0, beyond: false, confirming }),
-              run(execution, declaration, payload, { round: 1, beyond: false, confirming })
-            ])
-          let [first, second] = yield* both(false)
-          if (forgottenBy(execution, first).length > 0 || !agree(first, second)) [first, second] = yield* both(true)
+          const before = replayed.get(execution.workflow) ?? 0
+          replayed.set(execution.workflow, before + 1)
+          const once = (round: 0 | 1, confirming: boolean) =>
+            run(execution, declaration, payload, { round, beyond: false, confirming })
+          let first = yield* once(0, false)
+          const twice = first.consulted || before < TWICE_FIRST || before % TWICE_EVERY === 0
+          let second = twice ? yield* once(1, false) : first
+          if (forgottenBy(execution, first).length > 0 || !agree(first, second)) {
+            first = yield* once(0, true)
+            second = yield* once(1, true)
+          }
           const forgotten = forgottenBy(execution, first)
           if (forgotten.length === 0) return { first, second, forgotten, late: [] }
           const beyond = yield* run(execution, declaration, payload, { round: 0, beyond: true, confirming: true })

@@ -16,6 +16,8 @@ export interface Surroundings {
   readonly chance: number
   /** Called with what the function touched that no replay can answer. */
   readonly outside: (what: string) => void
+  /** Called when the function asked for time or chance: only then can another time or chance make a difference. */
+  readonly consulted: () => void
 }
 
 type Task = () => void
@@ -38,14 +40,14 @@ export class Stage implements Scheduler.Scheduler {
 
   /** Runs what can run. False: it would not end. */
   play(): boolean {
-    const end = performance.now() + MILLIS
+    const end = elapsed() + MILLIS
     return surrounded(this.surroundings, () => {
       while (this.tasks.length > 0) {
         const tasks = this.tasks
         this.tasks = []
         for (const task of tasks) task()
         this.turns += tasks.length
-        if (this.turns > TURNS || performance.now() > end) return false
+        if (this.turns > TURNS || elapsed() > end) return false
       }
       return true
     })
@@ -56,23 +58,56 @@ export class Stage implements Scheduler.Scheduler {
   }
 }
 
+const elapsed = performance.now.bind(performance)
 const RealDate = Date
+const realProcess = process
 
-const surrounded = <A>({ now, chance, outside }: Surroundings, run: () => A): A => {
+const surrounded = <A>({ now, chance, outside, consulted }: Surroundings, run: () => A): A => {
   class OurDate extends RealDate {
     constructor(...given: ReadonlyArray<unknown>) {
-      if (given.length === 0) super(now)
-      else super(...(given as [number]))
+      if (given.length === 0) {
+        consulted()
+        super(now)
+      } else super(...(given as [number]))
     }
-    static override now = () => now
+    static override now = () => {
+      consulted()
+      return now
+    }
     // Dates that were made before, or by a library, are dates all the same.
     static override [Symbol.hasInstance] = (value: unknown) =>
       Function.prototype[Symbol.hasInstance].call(RealDate, value)
   }
   const { random } = Math
   const { fetch } = globalThis
+  const { env } = realProcess
   globalThis.Date = OurDate as DateConstructor
-  Math.random = () => chance
+  Math.random = () => {
+    consulted()
+    return chance
+  }
+  const { now: sinceStart } = performance
+  performance.now = () => {
+    consulted()
+    return now
+  }
+  const { crypto } = globalThis
+  // Chance that is too good to be ours: two replays get two values.
+  const real = { randomUUID: crypto.randomUUID, getRandomValues: crypto.getRandomValues }
+  crypto.randomUUID = () => {
+    consulted()
+    return real.randomUUID.call(crypto)
+  }
+  crypto.getRandomValues = (array) => {
+    consulted()
+    return real.getRandomValues.call(crypto, array) as typeof array
+  }
+  realProcess.env = new Proxy(env, {
+    get: (target, name) => {
+      if (typeof name === "string") outside(`process.env.${name}`)
+      return Reflect.get(target, name) as string | undefined
+    }
+  })
   globalThis.fetch = () => {
     outside("fetch")
     return new Promise(() => undefined)
@@ -82,21 +117,41 @@ const surrounded = <A>({ now, chance, outside }: Surroundings, run: () => A): A 
   } finally {
     globalThis.Date = RealDate
     Math.random = random
+    performance.now = sinceStart
+    Object.assign(crypto, real)
+    realProcess.env = env
     globalThis.fetch = fetch
   }
 }
 
 /** A time that stands still, and in which nobody wakes: who sleeps outside a durable clock waits for ever. */
-export const stillClock = ({ now }: Surroundings): Clock.Clock => ({
-  [Clock.ClockTypeId]: Clock.ClockTypeId,
-  unsafeCurrentTimeMillis: () => now,
-  unsafeCurrentTimeNanos: () => BigInt(now) * 1_000_000n,
-  currentTimeMillis: Effect.succeed(now),
-  currentTimeNanos: Effect.succeed(BigInt(now) * 1_000_000n),
-  sleep: () => waitForEver
-})
+export const stillClock = ({ now, consulted }: Surroundings): Clock.Clock => {
+  const millis = () => {
+    consulted()
+    return now
+  }
+  const nanos = () => BigInt(millis()) * 1_000_000n
+  return {
+    [Clock.ClockTypeId]: Clock.ClockTypeId,
+    unsafeCurrentTimeMillis: millis,
+    unsafeCurrentTimeNanos: nanos,
+    currentTimeMillis: Effect.sync(millis),
+    currentTimeNanos: Effect.sync(nanos),
+    sleep: () => waitForEver
+  }
+}
 
-export const chanceOf = ({ chance }: Surroundings): Random.Random => Random.make(chance)
+/** Made when it is first asked: few workflow functions do. */
+export const chanceOf = ({ chance, consulted }: Surroundings): Random.Random => {
+  let made: Random.Random | undefined
+  return new Proxy({} as Random.Random, {
+    get: (_, property) => {
+      consulted()
+      made ??= Random.make(chance)
+      return Reflect.get(made, property, made) as unknown
+    }
+  })
+}
 
 /** Unlike `Effect.never` it holds no timer: a forgotten one is collected. The parameter spares an `AbortController`. */
 const waitForEver: Effect.Effect<never> = Effect.async((_resume) => undefined)
