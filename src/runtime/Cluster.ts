@@ -22,6 +22,7 @@ import type { SqlClient } from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
 import type { WorkflowEngine } from "@effect/workflow/WorkflowEngine"
 import { Layer } from "effect"
+import * as Alarm from "./Alarm.ts"
 import { clientConfig, runnerConfig } from "./ClusterSettings.ts"
 import * as ClusterStorage from "./ClusterStorage.ts"
 import type { Pool } from "./Database.ts"
@@ -51,7 +52,7 @@ export const runner = (
 ): Layer.Layer<Cluster, SocketServerError | SqlError, SqlClient | Pool> =>
   Engine.layer(settings.stepEngine).pipe(
     Layer.provide(StepStore.layer),
-    Layer.provideMerge(Layer.mergeAll(RunnerWatch.layer, Inbox.layer, Holding.connected)),
+    Layer.provideMerge(Layer.mergeAll(RunnerWatch.layer, Inbox.layer, Holding.connected, Alarm.connected)),
     Layer.provideMerge(SocketRunner.layer),
     Layer.provide(RunnerWatch.health(settings.runnerHealth).pipe(Layer.provide(Runners.layerRpc))),
     Layer.provide([NodeClusterSocket.layerSocketServer, protocol, serialization]),

@@ -26,8 +26,8 @@ const timings = {
   /** The library's own check, by one runner of all. `RunnerWatch` is quicker; this one also marks a runner healthy again. */
   runnerHealthCheckInterval: Duration.seconds(2),
   /**
-   * How late a durable sleep ends and a first call of a fresh process is picked up, when the notification went astray.
-   * Otherwise messages are announced, not polled for.
+   * How late a first call of a fresh process is picked up, and a durable sleep ends after a takeover (`Alarm`), and any message
+   * whose notification went astray. Otherwise messages are announced, not polled for.
    */
   entityMessagePollInterval: Duration.millis(500),
   entityReplyPollInterval: Duration.millis(200),

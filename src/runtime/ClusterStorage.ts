@@ -17,6 +17,7 @@ import type { SqlClient } from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
 import * as SqlStatement from "@effect/sql/Statement"
 import { Context, Duration, Effect, Fiber, Layer, Option } from "effect"
+import * as Alarm from "./Alarm.ts"
 import type { Pool } from "./Database.ts"
 import * as Holding from "./Holding.ts"
 import * as ShardEpochs from "./journal/ShardEpochs.ts"
@@ -102,12 +103,13 @@ export type MessageStorageKind = "stock" | "group"
 export const layer = (
   kind: MessageStorageKind
 ): Layer.Layer<
-  MessageStorage.MessageStorage | RunnerStorage.RunnerStorage | ShardEpochs.ShardEpochs | Holding.Holding,
+  MessageStorage.MessageStorage | RunnerStorage.RunnerStorage | ShardEpochs.ShardEpochs | Holding.Holding | Alarm.Alarm,
   SqlError,
   SqlClient | ShardingConfig.ShardingConfig | Pool
 > =>
   Layer.mergeAll(
-    PatientStorage.layer.pipe(
+    Alarm.layer.pipe(
+      Layer.provide(PatientStorage.layer),
       Layer.provide(kind === "group" ? GroupStorage.layer : SqlMessageStorage.layer),
       Layer.provideMerge(Holding.layer)
     ),

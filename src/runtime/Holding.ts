@@ -9,19 +9,10 @@ export class Holding extends Context.Tag("runtime/Holding")<Holding, { has: (sha
 
 export const layer: Layer.Layer<Holding> = Layer.sync(Holding, () => ({ has: () => true }))
 
-export const connected: Layer.Layer<never, never, Holding | Sharding.Sharding> = Layer.scopedDiscard(
+/** For good: a process that stops holds nothing any more, and what it still tries to store must not wait as if it did. */
+export const connected: Layer.Layer<never, never, Holding | Sharding.Sharding> = Layer.effectDiscard(
   Effect.gen(function* () {
     const holding = yield* Holding
-    const sharding = yield* Sharding.Sharding
-    const before = holding.has
-    yield* Effect.acquireRelease(
-      Effect.sync(() => {
-        holding.has = sharding.hasShardId
-      }),
-      () =>
-        Effect.sync(() => {
-          holding.has = before
-        })
-    )
+    holding.has = (yield* Sharding.Sharding).hasShardId
   })
 )
