@@ -299,6 +299,22 @@ export const promises: ReadonlyArray<Promised> = [
   },
   { id: "C6", says: "A restore is drilled: open runs go on in the copy", tests: [], open: "no test named here" },
   {
+    id: "D5",
+    says: "The rehearsal is driven by an unmodified gcloud, by the console and by `git push`",
+    tests: [
+      [
+        "test/rehearsal/gcloud.test.ts",
+        "applies, releases, approves, advances, sees a failed verify, rolls back, lists and describes"
+      ],
+      [
+        "test/rehearsal/console.test.ts",
+        "approves a release, watches it reach stable, and rolls it back with a reason"
+      ],
+      ["test/rehearsal/push.test.ts", "makes a release that walks, and refuses a bad commit with the reason"]
+    ],
+    make: "test-gcloud"
+  },
+  {
     id: "F1",
     says: "JSON logs and traces that show a run's chain; a broken collector costs nothing",
     tests: [

@@ -1,7 +1,9 @@
 /** The console in a real browser: a release is approved in the page, watched until `stable`, and rolled back. */
+import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
 import type { Page } from "playwright-core"
+import * as HostClient from "../../src/rehearsal/host/HostClient.ts"
 import { browser, MISSING, pageOf, present } from "../support/browser.ts"
 import { awaitState, GOOD, make, PIPELINE, prepare, type TestServer } from "../support/rehearsal-server.ts"
 
@@ -66,6 +68,15 @@ describe("the console's server", () => {
         expect(yield* approve("http://127.0.0.1:1")).toBe(403)
         expect(yield* approve(url)).toBe(200)
         yield* awaitState(server, rollout("r-1", "prod"), ["SUCCEEDED"])
+
+        // What the page asks of a target's database can't change it, whoever should write a statement into it.
+        const host = (yield* HostClient.find(join(server.folder, "cache", "serve", "host")))!
+        const ask = (text: string) => host.call("query", { target: "prod", text })
+        expect((yield* ask("select $1::text as given")).rows).toEqual([{ given: "%" }])
+        const written = yield* Effect.flip(ask("create table mine as select $1::text as given"))
+        expect(written.message).toContain("in a read-only transaction")
+        const second = yield* Effect.flip(ask("select $1::text; commit; create table mine ()"))
+        expect(second.message).toContain("multiple commands")
       }),
     { timeout: 240_000 }
   )

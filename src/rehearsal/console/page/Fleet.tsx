@@ -96,7 +96,9 @@ export const Fleet = ({ state }: { readonly state: State }) => (
     ) : (
       <div class="lanes">
         {state.runtimes.map((runtime) => {
-          const pods = state.fleet.filter(({ target }) => target === runtime.target)
+          const pods = state.fleet
+            .filter(({ target }) => target === runtime.target)
+            .sort((a, b) => a.name.localeCompare(b.name))
           return (
             <section key={runtime.target} class="lane" aria-label={`fleet of ${runtime.target}`}>
               <h3>{runtime.target}</h3>
