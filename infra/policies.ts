@@ -154,6 +154,26 @@ export const policies: ReadonlyArray<Policy> = [
     ({ ingress }) =>
       ingress === "INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER" ? undefined : "can be reached around Cloud Armor"
   ),
+  of(
+    /^gcp:compute\/securityPolicy:/,
+    "limits-that-tell-apart",
+    "Cloud Armor limits by nothing that a sender makes up or that all senders share",
+    ({ rules }) => {
+      // The first 128 bytes of a header are the key: of a token, what the issuer writes into each of them.
+      const keys = (rules as ReadonlyArray<unknown>).flatMap((rule) => {
+        const options = at(rule, "rateLimitOptions")
+        const configs = (at(options, "enforceOnKeyConfigs") ?? []) as ReadonlyArray<unknown>
+        return [
+          [at(options, "enforceOnKey"), at(options, "enforceOnKeyName")],
+          ...configs.map((one) => [at(one, "enforceOnKeyType"), at(one, "enforceOnKeyName")])
+        ]
+      })
+      const header = keys.find(([type]) => type === "HTTP_HEADER" || type === "HTTP_COOKIE")
+      return header === undefined
+        ? undefined
+        : `limits by the header or cookie ${String(header[1])}, which nobody has verified`
+    }
+  ),
   of(/^gcp:compute\/backendService:/, "armored", "Every backend stands behind Cloud Armor", ({ securityPolicy }) =>
     securityPolicy === undefined ? "has no security policy" : undefined
   )

@@ -1,8 +1,9 @@
 /**
  * Cloud Armor: what is turned away before it costs anything.
  *
- * Limits go by address and by credential, not by tenant: nothing before Cloud Armor has verified a token, so a header that names a
- * tenant would be whatever the sender wrote. Tenants are limited by the gateways, from verified claims (ADR 0012).
+ * Limits go by address alone. Nothing before Cloud Armor has verified a token, so a header that names a tenant would be whatever the sender
+ * wrote; and of a header's value it counts by the first 128 bytes, which are the same in all tokens that one key signed, so a limit
+ * by `authorization` would be one for everybody. Tenants and users are limited by the gateways, from verified claims (ADR 0012).
  */
 import * as gcp from "@pulumi/gcp"
 import * as pulumi from "@pulumi/pulumi"
@@ -61,19 +62,6 @@ export class Armor extends pulumi.ComponentResource {
               rateLimitThreshold: { count: 600, intervalSec: 60 },
               banThreshold: { count: 2_400, intervalSec: 60 },
               banDurationSec: 600
-            }
-          },
-          {
-            action: "throttle",
-            priority: 300,
-            description: "One credential, from however many addresses: 3,000 requests a minute",
-            match: { expr: { expression: "has(request.headers['authorization'])" } },
-            rateLimitOptions: {
-              conformAction: "allow",
-              exceedAction: "deny(429)",
-              enforceOnKey: "HTTP_HEADER",
-              enforceOnKeyName: "authorization",
-              rateLimitThreshold: { count: 3_000, intervalSec: 60 }
             }
           },
           { action: "allow", priority: 2_147_483_647, description: "Everything else", match: everybody }

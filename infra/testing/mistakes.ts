@@ -234,6 +234,14 @@ export const mistakes: ReadonlyArray<Mistake> = [
     /there twice/
   ),
   mistake(
+    "a limit by the credential's header: its first 128 bytes are the same for everybody",
+    "compute/securityPolicy:",
+    '"enforceOnKey":"IP"',
+    '"enforceOnKey":"HTTP_HEADER","enforceOnKeyName":"authorization"',
+    "limits-that-tell-apart",
+    /nobody has verified/
+  ),
+  mistake(
     "a load balancer of two kinds",
     "compute/globalForwardingRule:",
     '"EXTERNAL_MANAGED"',
