@@ -83,6 +83,9 @@ export const workloadAccounts = [
   "agent-drill"
 ] as const
 export type WorkloadAccount = (typeof workloadAccounts)[number]
+/** What `k8s/platform` makes: a runner displaces a gateway, which displaces a job, where a node has not room for all. */
+export const priorityClasses = { runner: "agents-runner", gateway: "agents-gateway", job: "agents-job" } as const
+
 /** Accounts that call the gateway as a tenant: their tokens are Google's and name none. */
 export const serviceTenant = "service"
 export const callingAccounts: ReadonlyArray<WorkloadAccount> = ["agent-smoke", "agent-drill"]

@@ -28,6 +28,13 @@ describe("a stack's settings", () => {
     expect(() => readEnvironment("prod", config)).toThrow(/agents:protected is no setting. Did you mean protect\?/)
   })
 
+  it("refuse an origin that no browser sends, and everybody's", () => {
+    for (const origin of ["*", "https://app.example.com/", "http://app.example.com", "app.example.com"]) {
+      const config = { ...configOf("prod"), "agents:origins": JSON.stringify([origin]) }
+      expect(() => readEnvironment("prod", config), origin).toThrow(/is not an origin, such as/)
+    }
+  })
+
   it("refuse an edge that is named by a tag: tags move", () => {
     const config = { ...configOf("prod") }
     config["agents:edge"] = config["agents:edge"]!.replace("{", '{"image":"x/agents:latest",')

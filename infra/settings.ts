@@ -21,6 +21,12 @@ const HostName = Schema.String.pipe(
 const Url = Schema.String.pipe(
   Schema.pattern(/^https:\/\/[^\s]+$/, { message: ({ actual }) => `"${actual}" is not an https:// URL` })
 )
+/** As a browser sends it. Not `*`: a page of anybody could then call with its visitor's token. */
+const Origin = Schema.String.pipe(
+  Schema.filter((origin) => origin.startsWith("https://") && URL.parse(origin)?.origin === origin, {
+    message: ({ actual }) => `"${actual}" is not an origin, such as https://app.example.com, without a path`
+  })
+)
 const Email = Schema.String.pipe(
   Schema.pattern(/^[^@\s]+@[^@\s]+\.[a-z]+$/, { message: ({ actual }) => `"${actual}" is not an e-mail address` })
 )
@@ -68,6 +74,8 @@ export const EnvironmentSettings = Schema.Struct({
   }),
   /** Who issues the users' tokens. */
   users: Schema.Struct({ issuer: Url, audience: Schema.NonEmptyString, jwksUrl: Url }),
+  /** Pages that may call the API and open sockets from a browser: `https://app.example.com`. Without any, none of another origin. */
+  origins: withDefault(Schema.Array(Origin), []),
   /** The people who operate it: a Google group. */
   operators: Email,
   /** Where alerts go. */
@@ -134,6 +142,7 @@ export const readSettings = <A, I>(
     "database",
     "edge",
     "users",
+    "origins",
     "operators",
     "alerts",
     "drills",

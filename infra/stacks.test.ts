@@ -5,6 +5,8 @@ import { join } from "node:path"
 import { promisify } from "node:util"
 import { beforeAll, describe, expect, it } from "vitest"
 import type { KubeObject } from "../src/gates/manifests/Workload.ts"
+import { readOrigins } from "../src/gateway/GatewaySettings.ts"
+import { Reader } from "../src/runtime/Settings.ts"
 import { connectionPlan } from "./budget.ts"
 import { platformPage } from "./diagram.ts"
 import { failureModes, logMetrics } from "./failureModes.ts"
@@ -52,6 +54,8 @@ const renamed: ReadonlyArray<readonly [keyof Facts, string, string, RegExp]> = [
   ["overlays", '"serviceAccountName":"agent-runtime"', '"serviceAccountName":"runtime"', /account of StatefulSet/],
   ["jobs", "agent-database-migrator", "agent-database-migration", /secrets that manifests mount/],
   ["jobs", '"serviceAccountName":"agent-gate"', '"serviceAccountName":"gate"', /account of Job\/gate-workflows/],
+  ["platform", '"name":"agents-job"', '"name":"agents-jobs"', /priority classes of k8s\/platform/],
+  ["jobs", '"priorityClassName":"agents-job"', '"priorityClassName":"job"', /priority classes that Pulumi creates/],
   ["platform", '"name":"agent-smoke"', '"name":"smoke"', /accounts of k8s\/platform/],
   ["captured", "[agents/agent-runtime]", "[default/agent-runtime]", /who may act as a Google account/],
   ["captured", '"name":"effect_cluster"', '"name":"effect"', /database in/],
@@ -136,6 +140,21 @@ describe("the platform of one environment", () => {
     })
   })
 
+  it("tells gateways and edge from which origins pages may call, as both read them", () => {
+    const platform = ofType(prod, "kubernetes:core/v1:ConfigMap").find(
+      ({ inputs }) => (inputs["metadata"] as { name: string }).name === "agent-platform"
+    )!.inputs["data"] as Record<string, string>
+    const { containers } = only(prod, "gcp:cloudrunv2/service:Service")["template"] as {
+      containers: ReadonlyArray<{ envs: ReadonlyArray<{ name: string; value: string }> }>
+    }
+    const edge = Object.fromEntries(containers[0]!.envs.map(({ name, value }) => [name, value]))
+    for (const env of [platform, edge]) {
+      const reader = new Reader(env)
+      expect(readOrigins(reader)).toEqual(["https://app.agents.example.com"])
+      expect(reader.problems).toEqual([])
+    }
+  })
+
   it("gives nobody a basic role, and no account a right over a whole project beyond its duty", () => {
     const roles = all.filter(({ type }) => /IAMMember|IamMember/.test(type)).map(({ inputs }) => String(inputs["role"]))
     expect(roles.length).toBeGreaterThan(20)
@@ -190,9 +209,9 @@ describe("the platform of one environment", () => {
       "delivery/dev": 9,
       "delivery/staging": 13,
       "delivery/prod": 9,
-      "platform/dev": 90,
-      "platform/staging": 90,
-      "platform/prod": 91,
+      "platform/dev": 93,
+      "platform/staging": 93,
+      "platform/prod": 94,
       "observe/shared": 1,
       "observe/dev": 45,
       "observe/staging": 51,

@@ -28,7 +28,7 @@ export class Edge extends pulumi.ComponentResource {
     super("agents:platform:Edge", name, {}, options)
     const parent = { parent: this }
     const project = names.environmentProject(args.environment)
-    const { edge, operators, users } = args.settings
+    const { edge, operators, origins, users } = args.settings
     const account = new gcp.serviceaccount.Account(
       `${name}-edge`,
       { project, accountId: names.edgeAccount, displayName: "The edge: calls the gateways in its users' names" },
@@ -79,6 +79,7 @@ export class Edge extends pulumi.ComponentResource {
                   USER_ISSUER: users.issuer,
                   USER_AUDIENCE: users.audience,
                   USER_JWKS_URL: users.jwksUrl,
+                  CORS_ORIGINS: origins.join(","),
                   // The load balancer appends the client's address and then its own.
                   PROXY_HOPS: "2",
                   GOOGLE_CLOUD_PROJECT: project

@@ -76,6 +76,9 @@ export class Namespace extends pulumi.ComponentResource {
         case "Role":
           new k8s.rbac.v1.Role(key, object as unknown as k8s.rbac.v1.RoleArgs, inside)
           break
+        case "PriorityClass":
+          new k8s.scheduling.v1.PriorityClass(key, object as unknown as k8s.scheduling.v1.PriorityClassArgs, within)
+          break
         case "RoleBinding":
           new k8s.rbac.v1.RoleBinding(key, object as unknown as k8s.rbac.v1.RoleBindingArgs, inside)
           break
@@ -106,6 +109,7 @@ export class Namespace extends pulumi.ComponentResource {
           USER_ISSUER: args.settings.users.issuer,
           USER_AUDIENCE: args.settings.users.audience,
           USER_JWKS_URL: args.settings.users.jwksUrl,
+          CORS_ORIGINS: args.settings.origins.join(","),
           EDGE_CALLERS: args.edge,
           // Who may ask runners what they could carry.
           GATE_CALLERS: args.identities.emails.get("agent-gate") ?? "",

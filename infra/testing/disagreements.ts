@@ -137,6 +137,18 @@ const workloads = (facts: Facts) => {
       facts.platform.filter(({ kind }) => kind === "ServiceAccount").map(({ metadata }) => metadata.name),
       names.workloadAccounts
     ),
+    ...compare(
+      "priority classes of k8s/platform and names.ts",
+      facts.platform.filter(({ kind }) => kind === "PriorityClass").map(({ metadata }) => metadata.name),
+      Object.values(names.priorityClasses)
+    ),
+    ...names.environments.flatMap((environment) =>
+      compare(
+        `priority classes that Pulumi creates in ${environment} and those of pods`,
+        ofType(facts.captured[environment], "kubernetes:scheduling.k8s.io/v1:PriorityClass").map(metadataName),
+        all.map(({ workload }) => workload.pod.priorityClassName ?? "(none)")
+      )
+    ),
     ...all.flatMap(({ where, workload }) =>
       within(
         `account of ${workload.id} in ${where}`,

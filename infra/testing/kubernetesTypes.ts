@@ -18,6 +18,7 @@ const TYPES: Readonly<Record<string, string>> = {
   "batch/v1/Job": "batch.v1.Job",
   "networking.k8s.io/v1/NetworkPolicy": "networking.v1.NetworkPolicy",
   "policy/v1/PodDisruptionBudget": "policy.v1.PodDisruptionBudget",
+  "scheduling.k8s.io/v1/PriorityClass": "scheduling.v1.PriorityClass",
   "rbac.authorization.k8s.io/v1/Role": "rbac.v1.Role",
   "rbac.authorization.k8s.io/v1/RoleBinding": "rbac.v1.RoleBinding"
 }

@@ -311,6 +311,23 @@ export const broken: ReadonlyArray<Broken> = [
     says: "k8s/platform does not make"
   },
   {
+    rule: "priorities",
+    when: "a job is as urgent as the gateways",
+    edit: (set) => {
+      const job: Loose = set.jobs[0]!.object
+      job.spec.template.spec.priorityClassName = "agents-gateway"
+    },
+    says: "as urgent as gateways"
+  },
+  {
+    rule: "priorities",
+    when: "a runner's class is not the platform's",
+    edit: (set) => {
+      at(set, "staging", RUNNERS).spec.template.spec.priorityClassName = "high"
+    },
+    says: "k8s/platform does not make"
+  },
+  {
     rule: "fences",
     when: "a phase runs the migrations before the gate",
     edit: (set) => void set.steps[2]!.predeploy.reverse(),

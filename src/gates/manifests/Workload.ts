@@ -65,6 +65,7 @@ const Container = Schema.Struct({
 export type Container = typeof Container.Type
 
 const Pod = Schema.Struct({
+  priorityClassName: maybe(Schema.String),
   serviceAccountName: maybe(Schema.String),
   terminationGracePeriodSeconds: Schema.optionalWith(Schema.Number, { default: () => 30 }),
   securityContext: maybe(SecurityContext),

@@ -10,6 +10,7 @@ import { labelsOutOfTemplates } from "./rules/LabelsOutOfTemplates.ts"
 import { partitionBelowReplicas } from "./rules/PartitionBelowReplicas.ts"
 import { phasePartitions } from "./rules/PhasePartitions.ts"
 import { phasesDifferInPartition } from "./rules/PhasesDifferInPartition.ts"
+import { priorities } from "./rules/Priorities.ts"
 import { probes } from "./rules/Probes.ts"
 import { publishNotReady } from "./rules/PublishNotReady.ts"
 import { restrictedPods } from "./rules/RestrictedPods.ts"
@@ -35,5 +36,6 @@ export const rules: ReadonlyArray<Rule> = [
   imageDigests,
   secretsAreFiles,
   restrictedPods,
-  knownIdentities
+  knownIdentities,
+  priorities
 ]

@@ -175,6 +175,13 @@ export const Namespace = object("Namespace", "v1", { spec: optional(Schema.Unkno
 const noted = <K extends string, V extends string>(kind: K, apiVersion: V) =>
   object(kind, apiVersion, { spec: optional(Schema.Unknown) })
 
+export const PriorityClass = object("PriorityClass", "scheduling.k8s.io/v1", {
+  value: Schema.Int,
+  preemptionPolicy: optional(Schema.Literal("Never", "PreemptLowerPriority")),
+  globalDefault: optional(Schema.Boolean),
+  description: optional(Schema.String)
+})
+
 const schemas = {
   StatefulSet,
   Deployment,
@@ -187,6 +194,7 @@ const schemas = {
   Namespace,
   CronJob,
   Job,
+  PriorityClass,
   PodDisruptionBudget: noted("PodDisruptionBudget", "policy/v1"),
   NetworkPolicy: noted("NetworkPolicy", "networking.k8s.io/v1"),
   HorizontalPodAutoscaler: noted("HorizontalPodAutoscaler", "autoscaling/v2")

@@ -21,6 +21,7 @@ const tables = {
     PodDisruptionBudget: "guards against node drains and evictions; one machine has neither",
     NetworkPolicy: "every process of this machine reaches the loopback range; the cluster enforces it",
     HorizontalPodAutoscaler: "the replica count stays as the manifest gives it; there is no metrics server",
+    PriorityClass: "one machine has no node to be short of; nothing is preempted",
     CronJob:
       "its template is checked, its schedule is not run: start the work by hand, for example with `deliver drill`"
   },
