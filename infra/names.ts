@@ -68,6 +68,8 @@ export const stateKey = `projects/${deliveryProject}/locations/${region}/keyRing
 
 export const namespace = "agents"
 export const platformConfigMap = "agent-platform"
+/** StatefulSets of runners. The second one is there where `agents:enterprise` says so. */
+export const runnerPools = { default: "effect-agent-runtime", enterprise: "effect-agent-runtime-enterprise" } as const
 export const gatewayService = "agent-gateway"
 export const gatewayPort = 8080
 /** For whom callers ask a token: hooks, smoke, drills and the edge sign in to the gateway as Google accounts do. */

@@ -13,14 +13,14 @@ export const componentFile = (repository: string, environment: names.Environment
 
 export const overlayComponent = (
   environment: names.Environment,
-  { database }: Pick<EnvironmentSettings, "database">
+  { database, enterprise }: Pick<EnvironmentSettings, "database" | "enterprise">
 ): string => {
   const { env, tenant_tier } = names.labels(environment, "workload")
   return `# Written by \`make infra-docs\` from infra/names.ts and infra/Pulumi.${environment}.yaml; a test fails when it is not up to date.
 apiVersion: kustomize.config.k8s.io/v1alpha1
 kind: Component
 namespace: ${names.namespace}
-labels:
+${enterprise ? "components:\n  - ../../../components/enterprise\n" : ""}labels:
   - pairs:
       env: ${env}
       tenant_tier: ${tenant_tier}

@@ -62,6 +62,8 @@ export const EnvironmentSettings = Schema.Struct({
     /** A copy in another region. */
     replica: withDefault(Schema.Boolean, false)
   }),
+  /** Runners of their own for tenants of the tier `enterprise`: as many as the others. They count against the tier's connections. */
+  enterprise: withDefault(Schema.Boolean, false),
   edge: Schema.Struct({
     /** The API, by Cloud Run. */
     apiHost: HostName,
@@ -140,6 +142,7 @@ export const readSettings = <A, I>(
     "protect",
     "delivered",
     "database",
+    "enterprise",
     "edge",
     "users",
     "origins",

@@ -54,6 +54,8 @@ const renamed: ReadonlyArray<readonly [keyof Facts, string, string, RegExp]> = [
   ["overlays", '"serviceAccountName":"agent-runtime"', '"serviceAccountName":"runtime"', /account of StatefulSet/],
   ["jobs", "agent-database-migrator", "agent-database-migration", /secrets that manifests mount/],
   ["jobs", '"serviceAccountName":"agent-gate"', '"serviceAccountName":"gate"', /account of Job\/gate-workflows/],
+  ["overlays", '"name":"effect-agent-runtime"', '"name":"agent-runtime"', /StatefulSets of overlays/],
+  ["platform", "effect-agent-runtime-enterprise", "effect-agent-enterprise", /runners that may be reached/],
   ["platform", '"name":"agents-job"', '"name":"agents-jobs"', /priority classes of k8s\/platform/],
   ["jobs", '"priorityClassName":"agents-job"', '"priorityClassName":"job"', /priority classes that Pulumi creates/],
   ["platform", '"name":"agent-smoke"', '"name":"smoke"', /accounts of k8s\/platform/],

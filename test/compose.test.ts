@@ -73,7 +73,7 @@ const environmentOf = (name: string) => {
 }
 
 describe.each([
-  ["runner", "k8s/base/runner.yaml"],
+  ["runner", "k8s/base/runner/runner.yaml"],
   ["gateway", "k8s/base/gateway.yaml"]
 ] as const)("%s", (name, file) => {
   const deployed = container(file, name)

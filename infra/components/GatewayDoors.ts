@@ -16,6 +16,8 @@ export interface GatewayDoorsArgs {
   readonly socketHost: string
   readonly certificateMap: pulumi.Output<string>
   readonly armorPolicy: string
+  /** Whether there is a second pool of runners, whose metrics are collected too. */
+  readonly enterprise: boolean
 }
 
 /** A socket lives at most a day; clients then reconnect with the last event they saw. */
@@ -137,7 +139,8 @@ export class GatewayDoors extends pulumi.ComponentResource {
       },
       targetRef
     })
-    for (const app of ["effect-agent-runtime", names.gatewayService]) {
+    const pools = args.enterprise ? Object.values(names.runnerPools) : [names.runnerPools.default]
+    for (const app of [...pools, names.gatewayService]) {
       custom("PodMonitoring", "monitoring.googleapis.com/v1", app, {
         selector: { matchLabels: { app } },
         endpoints: [{ port: "http", path: "/metrics", interval: "30s" }]

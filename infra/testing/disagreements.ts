@@ -1,4 +1,5 @@
 /** Where two places call the same thing differently. Each check compares two sources; none of them is trusted more. */
+import type { KubeObject } from "../../src/gates/manifests/Workload.ts"
 import * as names from "../names.ts"
 import type { Captured } from "./capture.ts"
 import { type Facts, pods } from "./facts.ts"
@@ -120,6 +121,20 @@ const delivery = ({ delivery: { pipelines, skaffold }, captured, overlays, cloud
   ]
 }
 
+/** Which apps a NetworkPolicy is for. */
+const selected = (policy: KubeObject): ReadonlyArray<string> => {
+  const { podSelector } = policy["spec"] as {
+    readonly podSelector: {
+      readonly matchLabels?: { readonly app?: string }
+      readonly matchExpressions?: ReadonlyArray<{ readonly values: ReadonlyArray<string> }>
+    }
+  }
+  return [
+    ...(podSelector.matchLabels?.app === undefined ? [] : [podSelector.matchLabels.app]),
+    ...(podSelector.matchExpressions ?? []).flatMap(({ values }) => values)
+  ]
+}
+
 const workloads = (facts: Facts) => {
   const all = pods(facts)
   const containers = all.flatMap(({ workload }) => [...workload.pod.initContainers, ...workload.pod.containers])
@@ -132,6 +147,16 @@ const workloads = (facts: Facts) => {
     ...all
       .filter(({ workload }) => workload.namespace !== names.namespace)
       .map(({ where, workload }) => `${where}: ${workload.id} is in namespace ${workload.namespace}`),
+    ...within(
+      "StatefulSets of overlays and names.ts",
+      all.flatMap(({ workload }) => (workload.kind === "StatefulSet" ? [workload.name] : [])),
+      Object.values(names.runnerPools)
+    ),
+    ...compare(
+      "runners that may be reached (k8s/platform) and names.ts",
+      facts.platform.flatMap((object) => (object.kind === "NetworkPolicy" ? selected(object) : [])),
+      [...Object.values(names.runnerPools), names.gatewayService]
+    ),
     ...compare(
       "accounts of k8s/platform and names.ts",
       facts.platform.filter(({ kind }) => kind === "ServiceAccount").map(({ metadata }) => metadata.name),

@@ -75,7 +75,8 @@ export const program = (environment: string): Record<string, pulumi.Output<strin
       subnet: foundation.subnet,
       socketHost: edge.socketHost,
       certificateMap: certificates.reference,
-      armorPolicy: armor.policyName
+      armorPolicy: armor.policyName,
+      enterprise: settings.enterprise
     },
     { dependsOn: [...namespace.namespaces] }
   )
