@@ -427,8 +427,11 @@ describe("the workflow gate, without open work", () => {
         expect(severities((yield* ask(database, { shardsPerGroup: 100, others })).findings)).toEqual([
           "hazard shards-per-group"
         ])
-        expect(severities((yield* ask(database, { groups: ["default", "enterprise"], others })).findings)).toEqual([
+        expect(severities((yield* ask(database, { groups: ["canary", "default"], others })).findings)).toEqual([
           "hazard shard-groups"
+        ])
+        expect(severities((yield* ask(database, { groups: ["default", "enterprise"], others })).findings)).toEqual([
+          "note shard-groups-new"
         ])
         const payload = [edited({ payload: Schema.Struct({ ...orderOptions.payload.fields, model: Schema.String }) })]
         expect(severities((yield* ask(database, { declarations: payload, others })).findings)).toEqual([
