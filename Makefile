@@ -89,7 +89,7 @@ test-cluster: setup ## The same suite on the cluster of kubectl's context. CLUST
 	@CLUSTER_IMAGE="$$CLUSTER_IMAGE" vitest run --project cluster
 
 .PHONY: test-restarts
-test-restarts: setup ## Kill the rehearsal's server 100 times in the middle of rollouts (SEED=n kills at the same moments again)
+test-restarts: setup ## Kill the rehearsal's server 100 times in the middle of rollouts (SEED=n kills after the same changes again)
 	@RESTARTS=100 vitest run --project parts test/rehearsal/restarts.test.ts
 
 # --- parts ------------------------------------------------------------------------------------------------------------
