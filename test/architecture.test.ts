@@ -91,6 +91,17 @@ describe("architecture", () => {
     ).toEqual([])
   })
 
+  it("knows every statement of the registry in the surface, which gates prove to work", () => {
+    const surface = readFileSync(join(root, "surface.json"), "utf8")
+    const names = sources.flatMap(({ path, text }) =>
+      path !== "src/domain/Statement.ts" && text.includes("Statement.make")
+        ? [...text.matchAll(/\bname: "(\w+\.\w+)"/g)].map(([, name]) => name!)
+        : []
+    )
+    expect(names.length).toBeGreaterThan(60)
+    expect(names.filter((name) => !surface.includes(`"name": "${name}"`))).toEqual([])
+  })
+
   it("lets durable work be made in the declaration alone, and the rehearsal's own in its engine", () => {
     const durable =
       /\bActivity\.make\(|\bDurableClock\.(make|sleep)\(|\bDurableDeferred\.(await|into|raceAll)\(|\bWorkflow\.make\(/

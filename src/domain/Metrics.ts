@@ -78,3 +78,13 @@ export const engineRowsRemoved = Metric.counter("agents_engine_rows_removed_tota
 export const poisonedMessages = Metric.gauge("agents_poisoned_messages", {
   description: "Messages of open executions that the engine answered for good with a failure of its own."
 })
+
+export const eventsMoved = Metric.counter("agents_events_moved_total", {
+  description: "Events of ended runs that were moved from the writers' table to their day's partition.",
+  incremental: true
+})
+
+/** Of the whole database; on the one runner that moves, 0 on the others. */
+export const eventRetentionLagSeconds = Metric.gauge("agents_event_retention_lag_seconds", {
+  description: "How long the oldest ended run whose events are to be moved has been due."
+})

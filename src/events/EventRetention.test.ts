@@ -9,6 +9,7 @@ import { type Entry, EventLog, FINAL_STEP, type RunKey } from "../domain/EventLo
 import { RunId, SessionId, TenantId } from "../domain/Ids.ts"
 import * as Database from "../runtime/Database.ts"
 import { databaseFromUrl } from "../runtime/Settings.ts"
+import * as EventRetention from "./EventRetention.ts"
 import { EventStore, eventLog } from "./EventStore.ts"
 import { Feed } from "./Feed.ts"
 
@@ -151,6 +152,29 @@ describe("the retention of events", () => {
         )
         yield* keep(database)
         expect([yield* count(database, "events"), yield* count(database, "agent_events")]).toEqual([4, 120])
+      })
+    )
+  )
+
+  it.scopedLive("moves until nothing is left, or its time is over, and says how long the oldest has been due", () =>
+    onDatabase((database) =>
+      Effect.gen(function* () {
+        const runs = 2 * EventRetention.BATCH + 1
+        yield* ended(key("acme", "first"))
+        yield* database.query(`
+          insert into agents.runs
+            (tenant_id, run_id, session_id, execution_id, workflow, status, release, accepted_at, finished_at)
+          select tenant_id, 'run-' || n, session_id, 'execution-' || n, workflow, status, release, accepted_at,
+            finished_at
+          from agents.runs, generate_series(2, ${runs}) n where run_id = 'first'`)
+        expect(yield* EventRetention.lagSeconds).toBe(0)
+        yield* age(database, "26 hours")
+        // Two hours, whenever the test looks.
+        expect(Math.round((yield* EventRetention.lagSeconds) / 3600)).toBe(2)
+        expect(yield* EventRetention.keep({ within: 0 })).toMatchObject({ runs: EventRetention.BATCH, done: false })
+        expect(yield* EventRetention.keep({ limit: 1 })).toMatchObject({ runs: 1, done: false })
+        expect(yield* EventRetention.keep({})).toMatchObject({ runs: EventRetention.BATCH, done: true })
+        expect(yield* EventRetention.lagSeconds).toBe(0)
       })
     )
   )

@@ -32,7 +32,7 @@ export const eventsKeepVerb: Verb = {
       const { EventRetention, Support, State } = yield* load
       const kept = yield* Support.withDatabase(
         args,
-        EventRetention.keep(Number(limit)).pipe(Effect.mapError(State.fromSqlError))
+        EventRetention.keep({ limit: Number(limit) }).pipe(Effect.mapError(State.fromSqlError))
       )
       return {
         exitCode: ExitCode.passed,
