@@ -100,8 +100,9 @@ typecheck: setup ## Types only
 	@tsc -p src/rehearsal/console/page
 
 .PHONY: lint
-lint: setup ## Formatter and linter, without changing anything
+lint: setup ## Formatter and linter, and what workflow code may not touch, without changing anything
 	@biome check --error-on-warnings .
+	@node tools/workflow-lint.ts
 
 .PHONY: format
 format: setup ## Format, and fix what can be fixed
