@@ -50,6 +50,9 @@ dt { color: var(--dim) } dd { margin: 0; overflow-wrap: anywhere }
 table { border-collapse: collapse; width: 100% } th, td { text-align: left; vertical-align: top; padding: .35rem .75rem .35rem 0;
   border-bottom: 1px solid var(--line); overflow-wrap: anywhere } th { font-weight: 600; white-space: nowrap }
 section + section { border-top: 2px solid var(--line); margin-top: 3rem; padding-top: .5rem }
+/* On a phone five columns are as wide as a word each: the list of gates becomes one of cards, and names of checks may break. */
+@media (max-width: 40rem) { th { white-space: normal; width: 35% } .gates thead { display: none }
+  .gates tr { display: block; padding: .5rem 0; border-bottom: 1px solid var(--line) } .gates td { display: block; border: 0; padding: 0 } }
 @media print { body { max-width: none; padding: 0 } article { break-inside: avoid } }
 `
 
@@ -134,7 +137,7 @@ ${
   records.length < 2
     ? ""
     : `<h2>Gates, in the order in which they ran</h2>
-<table><thead><tr><th>gate</th><th>verdict</th><th>where</th><th>when</th><th></th></tr></thead><tbody>${rows.join("\n")}</tbody></table>`
+<table class="gates"><thead><tr><th>gate</th><th>verdict</th><th>where</th><th>when</th><th></th></tr></thead><tbody>${rows.join("\n")}</tbody></table>`
 }
 ${records.map(section).join("\n")}
 </body>

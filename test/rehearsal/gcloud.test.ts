@@ -66,7 +66,7 @@ describe.skipIf(!present || process.env["GCLOUD"] !== "1")("gcloud deploy, unmod
         expect(failed.body["deployFailureCause"]).toBe("VERIFICATION_FAILED")
         yield* ok("rollouts", "retry-job", ...named("r-3", "dev"), "--job-id=verify", "--phase-id=stable")
         yield* awaitState(server, rollout("r-3", "dev"), ["FAILED"])
-        yield* ok("targets", "rollback", "dev", "--release=r-2")
+        yield* ok("targets", "rollback", "dev", "--release=r-2", "--delivery-pipeline=tiny")
         yield* awaitState(server, rollout("r-2", "dev", 2), ["SUCCEEDED"])
 
         const rejected = yield* gcloud("rollouts", "approve", ...named("r-2", "prod"))

@@ -145,8 +145,11 @@ export const Lanes = (props: Props) => {
         .slice(0, 3)
         .map(({ id }) => (
           <p key={id} class="dim">
-            Release <strong>{id}</strong> could not be rendered: <code>gcloud deploy releases describe {id}</code> says
-            why.
+            Release <strong>{id}</strong> could not be rendered:{" "}
+            <code>
+              gcloud deploy releases describe {id} --delivery-pipeline={pipeline.id}
+            </code>{" "}
+            says why.
           </p>
         ))}
       {pipeline.automationRuns
