@@ -36,6 +36,8 @@ const twoVersions =
   "gives starts the newest version that every live runner carries, and lets no runner in that lacks what is open"
 const killed = "takes over within 5 s of a kill, and does not pause for as long when the runner comes back"
 const frozen = "takes over from a frozen runner within 15 s, and what that one does when it wakes up changes nothing"
+const corpus = "test/hazards/corpus.test.ts"
+const rollback = "src/gates/rollback/Plan.test.ts"
 const oneTrace =
   "carries a user's run from the edge over typed calls to a runner and back, in one trace, and nobody else's"
 
@@ -298,6 +300,35 @@ export const promises: ReadonlyArray<Promised> = [
     open: "no pgvector: memories are found by their words, not by their meaning"
   },
   { id: "C6", says: "A restore is drilled: open runs go on in the copy", tests: [], open: "no test named here" },
+  {
+    id: "D3",
+    says: "Gates and smoke stand before and after every step, and speak up about a corpus of hazards",
+    tests: [
+      ["src/rehearsal/clouddeploy/DeliveryConfig.test.ts", "reads the repository's own"],
+      [
+        "src/gates/manifests/ManifestGate.test.ts",
+        "passes the repository's own manifests, every rule having covered something"
+      ],
+      [corpus, "are refused and passed, all in one database, which stays as it was"],
+      [corpus, "holds at least 150 hazards and 50 harmless changes"]
+    ],
+    make: "hazards"
+  },
+  {
+    id: "D4",
+    says: "`deliver rollback` picks the last release that was good on that target, and shows whether it can carry the database",
+    tests: [
+      [rollback, "is the deployed one after a failed rollout, where gcloud goes one further back"],
+      [rollback, "is the one deployed before, when what is deployed is to be taken back"],
+      [rollback, "cancels what holds the target, so that no stuck pod can keep it waiting"],
+      [rollback, "is not the release that was rolled back before: a rollback of a rollback needs a name"],
+      [
+        "src/bin/cli/rollback.test.ts",
+        "refuses with both verdicts when the older release can't carry what is open or read the schema"
+      ],
+      ["src/gates/workflows/AskRunners.test.ts", "refuses what the old release would strand, in its own words"]
+    ]
+  },
   {
     id: "D5",
     says: "The rehearsal is driven by an unmodified gcloud, by the console and by `git push`",
