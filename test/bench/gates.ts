@@ -7,12 +7,13 @@
  *
  * Rows have the form in which the engine writes them; a passing verdict over all of them is part of the measurement. Each
  * layer is measured in a process of its own that reads as the role `reader`, since the highest memory of a process is known
- * only once. `rows` is the reading and the decoding, `replay` is what the replay adds to that.
+ * only once. `rows` is the reading and the decoding, `replay` is what the replay adds to that. Beside the time stands the CPU
+ * time of the gate's process, which other work on the machine hardly changes. Writes docs/gates-performance.md.
  * Ends with 1 when a target of `limits` is missed.
  */
 import { spawnSync } from "node:child_process"
-import { mkdtemp, readFile, rm } from "node:fs/promises"
-import { cpus, tmpdir } from "node:os"
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
+import { cpus, loadavg, tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { Effect, Layer, Stream } from "effect"
@@ -49,6 +50,7 @@ const layers = ["names", "rows", "replay"] as const
 type LayerName = (typeof layers)[number]
 interface Measured {
   readonly ms: number
+  readonly cpuMs: number
   readonly memoryMiB: number
   readonly findings: ReadonlyArray<string>
   readonly checks: ReadonlyArray<{ readonly name: string; readonly result: string }>
@@ -171,6 +173,7 @@ const measure = (layer: LayerName, url: string) =>
     const surface = yield* Surface.parse(yield* ownSurface, "surface.json")
     const settings = yield* Database.fromUrl(url)
     const startedAt = performance.now()
+    const cpuBefore = process.cpuUsage()
     const result = yield* Effect.gen(function* () {
       const others = yield* OtherReleases.read("candidate")
       const replayer = layer === "replay" ? yield* Replay.make(handlers) : undefined
@@ -181,9 +184,11 @@ const measure = (layer: LayerName, url: string) =>
       Effect.scoped
     )
     const ms = performance.now() - startedAt
+    const cpu = process.cpuUsage(cpuBefore)
     const status = yield* Effect.promise(() => readFile("/proc/self/status", "utf8"))
     const measured: Measured = {
       ms,
+      cpuMs: (cpu.user + cpu.system) / 1_000,
       memoryMiB: Math.round(Number(/^VmHWM:\s+(\d+)/m.exec(status)?.[1]) / 1_024),
       findings: result.findings
         .filter(({ severity }) => severity !== "note")
@@ -192,6 +197,38 @@ const measure = (layer: LayerName, url: string) =>
     }
     process.stdout.write(JSON.stringify(measured))
   })
+
+// --- the page ---------------------------------------------------------------------------------------------------------
+
+const seconds = (ms: number) => (ms / 1_000).toFixed(1)
+const perSecond = (count: number, ms: number) => Math.round((count / ms) * 1_000).toLocaleString("en-US")
+
+const page = (
+  { names, rows, replay }: Record<LayerName, Measured>,
+  load: ReadonlyArray<number>,
+  verdict: string
+): string => {
+  const row = (layer: string, target: string, ms: number, cpuMs: number, memoryMiB: number, rates: string) =>
+    `| ${[layer, target, `${seconds(ms)} s`, `${seconds(cpuMs)} s`, `${memoryMiB} MiB`, rates].join(" | ")} |`
+  const [replayMs, replayCpu] = [replay.ms - rows.ms, replay.cpuMs - rows.cpuMs]
+  const rate = (ms: number, cpuMs: number) => `${perSecond(open, ms)} / ${perSecond(open, cpuMs)}`
+  return `# How fast the workflow gate is
+
+Written by \`make bench-gates\`: ${open.toLocaleString("en-US")} open executions, ${(finished * 8).toLocaleString("en-US")} finished rows, ${releases} releases recorded beside the one that is judged.
+${cpus()[0]?.model ?? "An unknown processor"}, ${cpus().length} processors, Node ${process.versions.node}, PostgreSQL on the same machine; load of the machine ${load.map((each) => each.toFixed(0)).join(" before and ")} after.
+
+| Layer | Target | Time | CPU of the gate | Highest memory | Executions a second / a CPU second |
+| --- | --- | --- | --- | --- | --- |
+${row("names and shapes", `${limits.namesMs / 1_000} s`, names.ms, names.cpuMs, names.memoryMiB, "")}
+${row("rows read and decoded", `${limits.rowsPerSecond.toLocaleString("en-US")} a second`, rows.ms, rows.cpuMs, rows.memoryMiB, rate(rows.ms, rows.cpuMs))}
+${row("replay, beyond the rows", `${limits.replaysPerSecond.toLocaleString("en-US")} a second`, replayMs, replayCpu, replay.memoryMiB, rate(replayMs, replayCpu))}
+
+${verdict} Memory has a target of ${limits.memoryMiB} MiB. The gate works on one core; Postgres and the network have the other.
+${replay.checks.map(({ name, result }) => `${name}: ${result}.`).join(" ")}
+
+A function that asks for time or chance is replayed twice, the others by sample: what the two would differ in is what they did not ask for.
+`
+}
 
 // --- the whole --------------------------------------------------------------------------------------------------------
 
@@ -224,6 +261,7 @@ const program = Effect.gen(function* () {
   yield* fill(server.url("bench"))
   yield* print(`filled in ${Math.round((performance.now() - startedAt) / 1_000)} s`)
 
+  const loadBefore = loadavg()[0]!
   const measured = Object.fromEntries(
     layers.map((layer): [LayerName, Measured] => {
       const child = spawnSync(process.execPath, [fileURLToPath(import.meta.url), layer], {
@@ -240,6 +278,7 @@ const program = Effect.gen(function* () {
     namesAndShapesMs: Math.round(names.ms),
     rowsPerSecond: Math.round((open / rows.ms) * 1_000),
     replaysPerSecond: Math.round((open / (replay.ms - rows.ms)) * 1_000),
+    cpuMs: { names: Math.round(names.cpuMs), rows: Math.round(rows.cpuMs), replay: Math.round(replay.cpuMs) },
     wholeGateSeconds: Math.round(replay.ms / 100) / 10,
     memoryMiB: { names: names.memoryMiB, rows: rows.memoryMiB, replay: replay.memoryMiB },
     judged: replay.checks.map(({ name, result }) => `${name}: ${result}`),
@@ -254,6 +293,9 @@ const program = Effect.gen(function* () {
     Math.max(...Object.values(report.memoryMiB)) > limits.memoryMiB && `more than ${limits.memoryMiB} MiB of memory`,
     report.findings.length > 0 && "the gate did not pass what it must pass"
   ].filter((each) => each !== false)
+  const verdict = missed.length === 0 ? "All targets were met." : `Missed: ${missed.join("; ")}.`
+  const path = join(repository, "docs/gates-performance.md")
+  yield* Effect.promise(() => writeFile(path, page(measured, [loadBefore, loadavg()[0]!], verdict)))
   yield* print(missed.length === 0 ? "ok" : `FAILED: ${missed.join("; ")}`)
   return missed.length === 0
 })
