@@ -68,11 +68,18 @@ export class NoVersionCarried extends Schema.TaggedError<NoVersionCarried>()("No
   }
 }
 
+/** Its `agents.tenant_limits.open_runs` is 0, perhaps since a moment ago. Nothing was recorded. */
+export class TenantClosed extends Schema.TaggedError<TenantClosed>()("TenantClosed", {}) {
+  override get message(): string {
+    return "No run of this tenant may start (agents.tenant_limits.open_runs is 0)."
+  }
+}
+
 export class EventLog extends Context.Tag("domain/EventLog")<
   EventLog,
   {
     /** Records the run with its `RunAccepted`, or finds the one that has its id already, in whichever session. */
-    readonly accept: (run: NewRun) => Effect.Effect<AcceptedRun, EventLogUnavailable | NoVersionCarried>
+    readonly accept: (run: NewRun) => Effect.Effect<AcceptedRun, EventLogUnavailable | NoVersionCarried | TenantClosed>
     /**
      * Appends what is not there yet, and says how many that were. `open` is false when the run had ended before: nothing
      * was written then. Fewer than given means that another run of the step has written under the same keys.

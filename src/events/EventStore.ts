@@ -14,7 +14,8 @@ import {
   EventLog,
   EventLogUnavailable,
   NoVersionCarried,
-  type RunKey
+  type RunKey,
+  TenantClosed
 } from "../domain/EventLog.ts"
 import type { EventId, RunId, SessionId, TenantId } from "../domain/Ids.ts"
 import type { RunStatus, RunView } from "../domain/Run.ts"
@@ -165,6 +166,8 @@ export const eventLog: Layer.Layer<EventLog, never, SqlClient.SqlClient> = Layer
         )
         const [found] = yield* waitOut(withSql(statements.runWithRequest.run(tenantId, runId)))
         if (found === undefined) {
+          const [tenant] = yield* waitOut(withSql(statements.tenantClosed.run(tenantId)))
+          if (tenant?.closed === true) return yield* new TenantClosed()
           return yield* new NoVersionCarried({ versions: versions.map(({ workflow }) => workflow) })
         }
         const { message: asked, model: of, ...view } = found

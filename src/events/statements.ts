@@ -103,6 +103,13 @@ from session, run`,
   ]
 })
 
+/** Asked when nothing was recorded: a trigger lets no run be inserted for a tenant that is closed. */
+export const tenantClosed = Statement.make<[tenantId: string]>()({
+  name: "tenants.closed",
+  text: "select exists (select from agents.tenant_limits l where l.tenant_id = $1 and l.open_runs = 0) as closed",
+  row: Schema.Struct({ closed: Schema.Boolean })
+})
+
 /** What was asked is null once the run's events have left the writers' table: see `requestKept`. */
 export const runWithRequest = Statement.make<[tenantId: string, runId: string]>()({
   name: "runs.accepted",

@@ -127,7 +127,7 @@ const removeSome = (session: Session, { name, where, key, unless }: TenantTable,
   )
 
 /**
- * First no run may start any more, then none may be open, then everything goes, and at last everything is counted again: a
+ * First no run may start any more, not even one that a gateway has let in already; then none may be open, then everything goes, and at last everything is counted again: a
  * removal is done when nothing is left. `afterEach` is told after each batch.
  */
 export const remove = (
@@ -141,6 +141,8 @@ export const remove = (
        on conflict (tenant_id) do update set open_runs = 0, note = excluded.note, updated_at = now()`,
       [tenant, by]
     )
+    // Waits for every start that may not have seen this: a trigger of agents.runs holds the lock, shared, to its commit.
+    yield* session.query("select pg_advisory_xact_lock(hashtextextended('agents.runs/' || $1, 0))::text", [tenant])
     const open = yield* openRuns(session, tenant)
     if (open.length > 0) {
       const some = open.slice(0, 5).map(({ id }) => id)
@@ -171,7 +173,7 @@ export const remove = (
     if (still.length > 0) {
       return yield* refuse(
         ExitCode.refused,
-        `Of tenant ${tenant} something is left: ${still.map(([name, n]) => `${n} in ${name}`).join(", ")}. A gateway let a run start some seconds after this began, or a runner still has messages to take up. Run this again: it goes on where it was. Removal ${job} is not done.`
+        `Of tenant ${tenant} something is left: ${still.map(([name, n]) => `${n} in ${name}`).join(", ")}. A runner still has messages to take up, or wrote something late. Run this again: it goes on where it was. Removal ${job} is not done.`
       )
     }
     const [done] = yield* session.query<{ counts: Record<string, number> }>(
