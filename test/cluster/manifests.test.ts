@@ -25,7 +25,7 @@ it.scopedLive("the dry run is strict: it refuses a field that is misspelt, and s
     const gateway = goldens.flatMap(({ objects }) => objects).find(({ kind }) => kind === "Deployment")!
     const misspelt = { ...gateway, spec: { ...(gateway["spec"] as object), minReadySecond: 1 } }
     const refused = yield* Effect.flip(cluster.check([misspelt]))
-    expect(refused.object).toBe("Deployment/agent-gateway")
+    expect(refused).toMatchObject({ _tag: "ManifestRefused", object: "Deployment/agent-gateway" })
     expect(refused.message).toContain("minReadySecond")
   })
 )

@@ -28,6 +28,7 @@ const isolation = "src/gateway/Isolation.test.ts"
 const malformed = "src/gateway/Malformed.test.ts"
 const http = "src/gateway/HttpHandlers.test.ts"
 const identity = "src/gateway/Identity.test.ts"
+const drivers = "test/drivers/behaviours.ts"
 const admission = "src/gateway/Admission.test.ts"
 const edge = "test/system/edge.test.ts"
 const versions = "test/system/versions.test.ts"
@@ -362,5 +363,19 @@ export const promises: ReadonlyArray<Promised> = [
       ],
       ["src/runtime/Logging.test.ts", "says severity, message, time and who it is about"]
     ]
+  },
+  {
+    id: "G4",
+    says: "Rollouts behave on processes as on a real cluster: one suite, both drivers",
+    tests: [
+      [drivers, "updates the highest pod first, then the others, and restarts none twice"],
+      [drivers, "rolls a Deployment without a failed request at its Service"],
+      [drivers, "prunes what a release removed, and nothing that is read, foreign or data"],
+      [
+        "test/cluster/manifests.test.ts",
+        "every rendered object of every overlay passes the API server's strict dry run"
+      ]
+    ],
+    make: "test-cluster"
   }
 ]

@@ -87,7 +87,7 @@ export interface Cluster {
   /** The target's id. */
   readonly target: string
   /** Whether all objects, Jobs among them, could be applied as they are. Applies nothing. */
-  readonly check: (objects: ReadonlyArray<KubeObject>) => Effect.Effect<void, ManifestRefused>
+  readonly check: (objects: ReadonlyArray<KubeObject>) => Effect.Effect<void, ManifestRefused | DriverFailed>
   /** Applies all objects or, when one of them is refused, none. Like `kubectl apply`: nothing is pruned. */
   readonly apply: (objects: ReadonlyArray<KubeObject>) => Effect.Effect<void, ManifestRefused | DriverFailed>
   /** Waits as Skaffold's status check does: every Deployment and StatefulSet of the set has rolled out. */

@@ -298,10 +298,7 @@ export const make = (input: ClusterInput): Effect.Effect<KubernetesCluster, neve
       target,
       namespace,
       logFolder,
-      check: (objects) =>
-        dryRun(placed(objects).filter(({ kind }) => kind !== "Namespace")).pipe(
-          Effect.catchTag("DriverFailed", ({ message }) => Effect.die(new Error(message)))
-        ),
+      check: (objects) => dryRun(placed(objects).filter(({ kind }) => kind !== "Namespace")),
       apply: (objects) => {
         const all = placed(objects)
         const namespaces = all.filter(({ kind }) => kind === "Namespace")
