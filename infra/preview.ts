@@ -6,6 +6,7 @@
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { ExitCode } from "../src/domain/ExitCode.ts"
+import { writeDelivery } from "./deliveredTo.ts"
 import { repository } from "./delivery.ts"
 import { platformPage } from "./diagram.ts"
 import { iamPage } from "./iam.ts"
@@ -21,6 +22,10 @@ if (process.argv.includes("--docs")) {
   for (const environment of environments) {
     writeComponent(repository, environment, readEnvironment(environment, configOf(environment)))
   }
+  writeDelivery(
+    repository,
+    environments.filter((environment) => readEnvironment(environment, configOf(environment)).delivered)
+  )
 }
 const stacks = await captureAll()
 if (process.argv.includes("--docs")) {

@@ -50,7 +50,7 @@ const Count = Schema.Int.pipe(Schema.nonNegative())
 export const EnvironmentSettings = Schema.Struct({
   /** Whether cluster and database refuse to be deleted. */
   protect: withDefault(Schema.Boolean, true),
-  /** Whether the pipeline has a stage for it. Without one, its overlay is applied by hand. */
+  /** Whether the pipeline has a stage for it: `make infra-docs` writes one where it is missing. Without, its overlay is applied by hand. */
   delivered: withDefault(Schema.Boolean, true),
   database: Schema.Struct({
     tier: Tier,

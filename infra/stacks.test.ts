@@ -342,13 +342,15 @@ describe("a new environment", () => {
   it("is one file and one overlay", async () => {
     const copy = mkdtempSync(join(tmpdir(), "perf-"))
     try {
-      for (const part of ["infra", "src", "clouddeploy", "k8s", "migrations", "skaffold.yaml", "package.json"]) {
+      const parts = ["infra", "src", "clouddeploy", "k8s", "migrations", "smoke", "skaffold.yaml", "package.json"]
+      const builds = readdirSync(root).filter((file) => file.startsWith("cloudbuild"))
+      for (const part of [...parts, ...builds]) {
         cpSync(join(root, part), join(copy, part), { recursive: true })
       }
       mkdirSync(join(copy, "docs"))
-      symlinkSync(join(root, "node_modules"), join(copy, "node_modules"))
+      for (const tools of ["node_modules", ".tools"]) symlinkSync(join(root, tools), join(copy, tools))
       const settings = readFileSync(join(root, "infra", "Pulumi.dev.yaml"), "utf8").replaceAll("dev.", "perf.")
-      writeFileSync(join(copy, "infra", "Pulumi.perf.yaml"), `${settings}  agents:delivered: false\n`)
+      writeFileSync(join(copy, "infra", "Pulumi.perf.yaml"), settings)
       cpSync(join(root, "k8s", "overlays", "dev"), join(copy, "k8s", "overlays", "perf"), { recursive: true })
       const { stdout: said } = await run("node", ["infra/preview.ts", "--docs"], { cwd: copy })
       for (const project of ["foundation", "delivery", "platform", "observe"]) expect(said).toContain(`${project}/perf`)
@@ -358,6 +360,26 @@ describe("a new environment", () => {
       // What the overlay knows of its environment was written from the one file.
       expect(rendered.stdout).toContain("env: perf")
       expect(rendered.stdout).toContain('DATABASE_CONNECTIONS: "127"')
+      // Releases are delivered to it, and every name is the one of every other place.
+      const gate = await run("node", ["src/bin/deliver.ts", "gate", "manifests"], { cwd: copy })
+      expect(gate.stdout).toMatch(/fences +.*perf|k8s\/overlays\/perf/)
+      const asked = `import { gather } from "./infra/testing/facts.ts"
+import { disagreements } from "./infra/testing/disagreements.ts"
+const facts = await gather()
+const made = (type) => facts.stacks.flatMap(({ resources }) => resources.filter((one) => one.type === type).map(({ inputs }) => inputs))
+process.stdout.write(JSON.stringify({
+  disagreements: disagreements(facts),
+  targets: made("gcp:clouddeploy/target:Target").map(({ name, gke }) => [name, gke.cluster]),
+  stages: made("gcp:clouddeploy/deliveryPipeline:DeliveryPipeline")[0].serialPipeline.stages.map(({ targetId }) => targetId)
+}))`
+      const { stdout } = await run("node", ["--input-type=module-typescript", "-e", asked], { cwd: copy })
+      const facts = JSON.parse(stdout) as { disagreements: unknown; targets: unknown; stages: unknown }
+      expect(facts.disagreements).toEqual([])
+      expect(facts.stages).toEqual(["dev", "staging", "perf", "prod"])
+      expect(facts.targets).toContainEqual([
+        "perf",
+        "projects/effect-agents-example-perf/locations/us-central1/clusters/agents"
+      ])
     } finally {
       rmSync(copy, { recursive: true })
     }

@@ -1,7 +1,8 @@
 /** Where two places call the same thing differently. Each check compares two sources; none of them is trusted more. */
 import type { KubeObject } from "../../src/gates/manifests/Workload.ts"
 import * as names from "../names.ts"
-import type { Captured } from "./capture.ts"
+import { readEnvironment } from "../settings.ts"
+import { type Captured, configOf } from "./capture.ts"
 import { type Facts, pods } from "./facts.ts"
 
 const ofType = (captured: ReadonlyArray<Captured> | undefined, type: string) =>
@@ -22,16 +23,16 @@ const within = (what: string, used: ReadonlyArray<string>, known: ReadonlyArray<
 
 const targets = ({ delivery, captured }: Facts) => [
   ...compare(
-    "targets of clouddeploy/ and environments of names.ts",
+    "targets of clouddeploy/ and environments that are delivered to",
     delivery.targets.map(({ metadata }) => metadata.name),
-    names.environments
+    names.environments.filter((environment) => readEnvironment(environment, configOf(environment)).delivered)
   ),
   ...compare(
     "targets that Pulumi creates and clouddeploy/",
     names.environments.flatMap((environment) => named(captured[environment], "gcp:clouddeploy/target:Target")),
     delivery.targets.map(({ metadata }) => metadata.name)
   ),
-  ...names.environments.flatMap((environment) => {
+  ...delivery.targets.flatMap(({ metadata: { name: environment } }) => {
     const target = delivery.targets.find(({ metadata }) => metadata.name === environment)
     const cluster = ofType(captured[environment], "gcp:container/cluster:Cluster").map(
       ({ inputs }) => `projects/${inputs["project"]}/locations/${inputs["location"]}/clusters/${inputs["name"]}`
