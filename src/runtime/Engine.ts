@@ -1,5 +1,6 @@
 /**
- * The cluster's workflow engine, with steps in a journal where the settings say so, and with one gap closed.
+ * The cluster's workflow engine, with steps in a journal where the settings say so, and with two gaps closed: an execution
+ * that is woken and passed over (`WakeUps`), and this one.
  *
  * An activity is a message of its own: a runner that takes a shard over reads it beside `run`, and holds it until the
  * execution, replayed from its start, asks for it. The library holds it where it can't be interrupted. When the execution is
@@ -12,6 +13,7 @@ import { Rpc } from "@effect/rpc"
 import { WorkflowEngine, WorkflowInstance } from "@effect/workflow/WorkflowEngine"
 import { Effect, Layer, Schedule } from "effect"
 import * as Journal from "./journal/Journal.ts"
+import * as WakeUps from "./WakeUps.ts"
 
 /** How often an activity that waits looks whether its shard is still here. */
 const LOOK = "100 millis"
@@ -96,11 +98,15 @@ export const layer = (kind: StepEngineKind): Layer.Layer<WorkflowEngine, never, 
     const asked = makeAsked()
     const registering = Layer.effect(
       Sharding.Sharding,
-      Effect.map(Sharding.Sharding, (sharding) =>
+      Effect.zipWith(Sharding.Sharding, WakeUps.WakeUps, (sharding, wakeUps) =>
         Sharding.Sharding.of({
           ...sharding,
           registerEntity: (entity, handlers, options) =>
-            sharding.registerEntity(entity, Effect.map(handlers, guard(asked, sharding)), options)
+            sharding.registerEntity(
+              entity,
+              Effect.map(handlers, (all) => wakeUps.guard(guard(asked, sharding)(all))),
+              options
+            )
         })
       )
     )
@@ -128,5 +134,9 @@ export const layer = (kind: StepEngineKind): Layer.Layer<WorkflowEngine, never, 
         })
       })
     )
-    return asking.pipe(Layer.provide(ClusterWorkflowEngine.layer), Layer.provide(registering))
+    return asking.pipe(
+      Layer.provide(ClusterWorkflowEngine.layer),
+      Layer.provide(registering),
+      Layer.provide(WakeUps.layer)
+    )
   })

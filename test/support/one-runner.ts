@@ -1,8 +1,8 @@
 /** One runner in the test's own process, on a real database, with the storages and engines that the settings choose. */
-import { type MessageStorage, RunnerAddress, RunnerHealth, Runners, Sharding, ShardingConfig } from "@effect/cluster"
+import { MessageStorage, RunnerAddress, RunnerHealth, Runners, Sharding, ShardingConfig } from "@effect/cluster"
 import type { SqlClient } from "@effect/sql/SqlClient"
 import type { WorkflowEngine } from "@effect/workflow/WorkflowEngine"
-import { Layer, Option } from "effect"
+import { Effect, Layer, Option } from "effect"
 import { CurrentProcess } from "../../src/domain/CurrentProcess.ts"
 import * as ClusterStorage from "../../src/runtime/ClusterStorage.ts"
 import * as Database from "../../src/runtime/Database.ts"
@@ -27,12 +27,23 @@ export type Runner =
   | Database.Pool
 
 /** `url` is that of the role `runtime`. Two of them at once, with different names, share the shards by their locks alone. */
-export const oneRunner = (url: string, kinds: Kinds, name = "one", release = "test"): Layer.Layer<Runner> =>
+export const oneRunner = (
+  url: string,
+  kinds: Kinds,
+  name = "one",
+  release = "test",
+  /** Stands between the engine and its storage. */
+  around: (storage: MessageStorage.MessageStorage["Type"]) => MessageStorage.MessageStorage["Type"] = (same) => same
+): Layer.Layer<Runner> =>
   Engine.layer(kinds.stepEngine).pipe(
     Layer.provideMerge(Layer.merge(StepStore.layer, Holding.connected)),
     Layer.provideMerge(Sharding.layer),
     Layer.provide([Runners.layerNoop, RunnerHealth.layerNoop]),
-    Layer.provideMerge(ClusterStorage.layer(kinds.messageStorage)),
+    Layer.provideMerge(
+      Layer.effect(MessageStorage.MessageStorage, Effect.map(MessageStorage.MessageStorage, around)).pipe(
+        Layer.provideMerge(ClusterStorage.layer(kinds.messageStorage))
+      )
+    ),
     Layer.provide(
       ShardingConfig.layer({
         runnerAddress: Option.some(RunnerAddress.make(name, 1)),

@@ -85,8 +85,6 @@ export class Notes {
   readonly done = new Map<string, Array<string>>()
   readonly waiting = new Map<string, { readonly executionId: string; readonly name: string; readonly ends: string }>()
 
-  readonly executions = new Set<string>()
-
   /** One that suspends begins again as often as its execution is woken, which is a matter of time: noted `once`. */
   note(key: string, what: string, once: boolean) {
     const all = this.done.get(key) ?? []
@@ -104,7 +102,6 @@ type Part = Effect.Effect<
 
 export const carriedOut = (notes: Notes): Layer.Layer<never, never, WorkflowEngine> =>
   Generated.toLayer(({ key, program }, executionId) => {
-    notes.executions.add(executionId)
     const step = (
       name: string,
       execute: Effect.Effect<string, string, WorkflowEngine | WorkflowInstance>,
@@ -228,16 +225,6 @@ export const answering = (notes: Notes) =>
       { discard: true }
     )
   }).pipe(Effect.delay("20 millis"), Effect.forever)
-
-/**
- * Wakes what waits, now and then. An answer that comes after an execution looked for it and before its suspension is stored
- * wakes nobody, with either engine: the library's `resume` finds nothing to reset. That is not what is compared here.
- */
-export const waking = (notes: Notes) =>
-  Effect.suspend(() => Effect.forEach([...notes.executions], (id) => Generated.resume(id), { discard: true })).pipe(
-    Effect.delay("1 second"),
-    Effect.forever
-  )
 
 export interface History {
   readonly end: string

@@ -5,7 +5,7 @@ import * as FastCheck from "effect/FastCheck"
 import { vi } from "vitest"
 import { migratedDatabase } from "../../../test/support/migrated-database.ts"
 import { oneRunner } from "../../../test/support/one-runner.ts"
-import { answering, anyProgram, carriedOut, Notes, type Program, play, waking } from "../../../test/support/programs.ts"
+import { answering, anyProgram, carriedOut, Notes, type Program, play } from "../../../test/support/programs.ts"
 import type { StepEngineKind } from "../Engine.ts"
 
 vi.setConfig({ testTimeout: 180_000 })
@@ -18,7 +18,6 @@ const histories = (stepEngine: StepEngineKind, programs: ReadonlyArray<Program>)
     const notes = new Notes()
     return yield* Effect.gen(function* () {
       yield* Effect.forkScoped(answering(notes))
-      yield* Effect.forkScoped(waking(notes))
       return yield* Effect.forEach(programs, (program, index) => play(notes, `program-${index}`, program), {
         concurrency: 20
       })

@@ -209,3 +209,24 @@ where m.id = found.id`,
   row: Statement.NoRow,
   probe: [["default:1"]]
 })
+
+/**
+ * Takes an answer back, so that its message is delivered again: a suspended execution is resumed by this. What has a result
+ * keeps it. The library deletes whatever is there; so of two who wake an execution, the second one would delete what the
+ * execution ended with meanwhile, and it would run once more.
+ */
+export const clear = Statement.make<[requestId: string]>()({
+  name: "storage.clear",
+  text: `
+with cleared as (
+  delete from cluster.cluster_replies
+  where request_id = $1 and kind = 0 and payload not like '{"\\_tag":"Success","value":{"\\_tag":"Complete"%'
+  returning request_id
+), interrupts as (
+  delete from cluster.cluster_messages m using cleared where m.request_id = cleared.request_id and m.kind = 2
+)
+update cluster.cluster_messages set processed = false, last_reply_id = null, last_read = null
+where request_id = $1 and kind <> 2 and (not processed or exists (select from cleared))`,
+  row: Statement.NoRow,
+  probe: ["1"]
+})
