@@ -31,6 +31,9 @@ const identity = "src/gateway/Identity.test.ts"
 const drivers = "test/drivers/behaviours.ts"
 const admission = "src/gateway/Admission.test.ts"
 const edge = "test/system/edge.test.ts"
+const builds = "infra/builds.test.ts"
+const clouddeploy = "infra/clouddeploy.test.ts"
+const stacks = "infra/stacks.test.ts"
 const versions = "test/system/versions.test.ts"
 const engineTables = "src/data/EngineTables.test.ts"
 const twoVersions =
@@ -307,6 +310,32 @@ export const promises: ReadonlyArray<Promised> = [
   },
   { id: "C6", says: "A restore is drilled: open runs go on in the copy", tests: [], open: "no test named here" },
   {
+    id: "D1",
+    says: "Builds check, sign and release by digest; those of pull requests change nothing",
+    tests: [
+      [builds, "use the substitutions that they declare, and declare those that they use"],
+      [builds, "check by the targets of the Makefile that a laptop uses"],
+      [builds, "leave out no part of make test"],
+      ["test/audit.test.ts", "says that nothing is known when the registry has no audit, and lets no build go on"],
+      ["infra/mistakes.test.ts", "in the rights of deployers and of pull requests is seen over all stacks"]
+    ],
+    open: "no build has run at Google: the files are read by this repo's linter and by gcloud, as far as it reads them"
+  },
+  {
+    id: "D2",
+    says: "Pipeline, targets, automations and policies are one set of files, for gcloud, Pulumi and the rehearsal",
+    tests: [
+      [clouddeploy, "keeps every stage, phase and fence of the pipeline"],
+      [clouddeploy, "translates automations: pipeline and name apart, attempts as text, the backoff's full name"],
+      [clouddeploy, "translates policies with their windows"],
+      ["infra/gcloud.test.ts", "accepts every pipeline, target, automation and policy"],
+      [
+        "infra/deliveredTo.test.ts",
+        "get a new environment before the first one that asks for approval, and nothing else changes"
+      ]
+    ]
+  },
+  {
     id: "D3",
     says: "Gates and smoke stand before and after every step, and speak up about a corpus of hazards",
     tests: [
@@ -350,6 +379,81 @@ export const promises: ReadonlyArray<Promised> = [
       ["test/rehearsal/push.test.ts", "makes a release that walks, and refuses a bad commit with the reason"]
     ],
     make: "test-gcloud"
+  },
+  {
+    id: "D6",
+    says: "Each environment's database tells of its releases: commit, digest, surface, migrations, approval, evidence",
+    tests: [
+      ["src/gates/Releases.test.ts", "keep a gate's evidence as it was, also when the reader's role writes it"],
+      ["src/gates/Releases.test.ts", "keep evidence that quotes what Postgres' JSON can't hold"]
+    ],
+    open: "who approved and how long each step took are Cloud Deploy's to tell, and are not in the record"
+  },
+  {
+    id: "E1",
+    says: "Four stacks make the platform, joined by contracts",
+    tests: [
+      [stacks, "is made by stacks of these sizes"],
+      [stacks, "keeps the database private, encrypted, highly available and recoverable"],
+      [
+        "infra/enterprise.test.ts",
+        "is a StatefulSet with a Service and a budget of its own, which the gate passes in every phase"
+      ]
+    ],
+    make: "preview",
+    open: "nothing was made in a real account"
+  },
+  {
+    id: "E2",
+    says: "One place for names, compared with manifests, delivery files and what Pulumi would create",
+    tests: [
+      [stacks, "compare something: no side of the comparison is empty"],
+      [stacks, "is one file and one overlay"]
+    ]
+  },
+  {
+    id: "E3",
+    says: "Policies are code, in tests and in Pulumi's engine, each with a mistake that breaks it",
+    tests: [
+      [stacks, "violates no policy"],
+      ["infra/mistakes.test.ts", "of every policy is among them"],
+      ["infra/policy/pack.test.ts", "hands the engine every policy"]
+    ]
+  },
+  {
+    id: "E4",
+    says: "Least privilege: a table of who may do what, from the programs themselves",
+    tests: [
+      [stacks, "lets everybody do what docs/iam.md says"],
+      [stacks, "gives nobody a basic role, and no account a right over a whole project beyond its duty"],
+      [stacks, "lets the deployer change workloads, and neither read Secrets nor touch identities and rights"]
+    ]
+  },
+  {
+    id: "E5",
+    says: "Inputs are checked without an account: types, mocks, a derived schema, the provider's rules, the engine",
+    tests: [
+      [stacks, "has no input that the SDK's types or their documentation do not know"],
+      [stacks, "has no input that Google would refuse, as far as its rules are known"],
+      ["infra/mistakes.test.ts", "take and refuse what the list says of them"],
+      [
+        "infra/engine.test.ts",
+        "deploys every stack, finds nothing to change the second time, and stores no password in the clear"
+      ]
+    ],
+    make: "preview",
+    open: "Google's own provider was not asked: the engine plays with providers that make nothing (infra/README.md)"
+  },
+  {
+    id: "E6",
+    says: "Teardown in the safe order, by a guarded command",
+    tests: [
+      ["infra/teardown.test.ts", "does nothing to prod unless that is said twice"],
+      [
+        "infra/teardown.test.ts",
+        "drains, backs up, takes the protection off, and destroys in the reverse order of making"
+      ]
+    ]
   },
   {
     id: "F1",
