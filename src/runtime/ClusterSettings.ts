@@ -21,8 +21,8 @@ const timings = {
    */
   shardLockExpiration: Duration.seconds(15),
   shardLockRefreshInterval: Duration.seconds(5),
-  /** How late a runner notices that another came or went. One small query each time. */
-  refreshAssignmentsInterval: Duration.seconds(1),
+  /** How late a runner notices that another came or went: half of a stop's takeover. One small query each time. */
+  refreshAssignmentsInterval: Duration.millis(500),
   /** The library's own check, by one runner of all. `RunnerWatch` is quicker; this one also marks a runner healthy again. */
   runnerHealthCheckInterval: Duration.seconds(2),
   /**

@@ -6,7 +6,6 @@ import {
   type ClusterError,
   type MessageStorage,
   type RunnerStorage,
-  type ShardId,
   ShardingConfig,
   Snowflake,
   SqlMessageStorage,
@@ -15,10 +14,11 @@ import {
 import { PersistenceError } from "@effect/cluster/ClusterError"
 import { MessageStorage as MessageStorageTag } from "@effect/cluster/MessageStorage"
 import { RunnerStorage as RunnerStorageTag } from "@effect/cluster/RunnerStorage"
+import { ShardId } from "@effect/cluster/ShardId"
 import type { SqlClient } from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
 import * as SqlStatement from "@effect/sql/Statement"
-import { Context, Duration, Effect, Fiber, Layer, Option } from "effect"
+import { Clock, Context, Duration, Effect, Fiber, Layer, Option } from "effect"
 import * as Alarm from "./Alarm.ts"
 import { Pool } from "./Database.ts"
 import * as Holding from "./Holding.ts"
@@ -63,13 +63,39 @@ const LOCK_QUERY = Duration.seconds(15)
 /** After this a refresh that is under way is answered with what was held before: its caller gives up after 5 s of a busy loop. */
 const BELIEVE_AFTER = Duration.seconds(1)
 
+/**
+ * For how long shards that are still another's are asked for again, in milliseconds. The library asks and then sleeps a second:
+ * a runner that stops gives up what is at work some tenths of a second after the rest, and that had to wait out the sleep.
+ * A slow database is not asked again: the library takes an answer that lasts longer than 5 s for none.
+ */
+const ASK_AGAIN_FOR = 500
+const ASK_AGAIN = Duration.millis(100)
+
+/** `acquire` that waits a little for what is just being given up. What others keep for longer is left for the next turn. */
+const askedAgain =
+  (acquire: RunnerStorage.RunnerStorage["Type"]["acquire"]): RunnerStorage.RunnerStorage["Type"]["acquire"] =>
+  (address, shards) =>
+    Effect.gen(function* () {
+      const asked = [...shards]
+      const until = (yield* Clock.currentTimeMillis) + ASK_AGAIN_FOR
+      while (true) {
+        const acquired = yield* acquire(address, asked)
+        // The answer also has what the session holds already.
+        const held = new Set(acquired.map(ShardId.toString))
+        if (asked.every((shard) => held.has(ShardId.toString(shard)))) return acquired
+        if ((yield* Clock.currentTimeMillis) >= until) return acquired
+        yield* Effect.sleep(ASK_AGAIN)
+      }
+    })
+
 /** `refresh` that waits longer than its caller: a slow answer is awaited by the next refresh, a failure is told at once. */
 const withPatience = (storage: RunnerStorage.RunnerStorage["Type"]) =>
   Effect.map(Effect.scope, (scope) => {
-    type Refresh = Fiber.RuntimeFiber<Array<ShardId.ShardId>, ClusterError.PersistenceError>
+    type Refresh = Fiber.RuntimeFiber<Array<ShardId>, ClusterError.PersistenceError>
     let underway: Refresh | undefined
     return RunnerStorageTag.of({
       ...storage,
+      acquire: askedAgain(storage.acquire),
       refresh: (address, shards) =>
         Effect.gen(function* () {
           const asked = [...shards]
