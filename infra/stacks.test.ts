@@ -363,6 +363,8 @@ describe("a new environment", () => {
       // Releases are delivered to it, and every name is the one of every other place.
       const gate = await run("node", ["src/bin/deliver.ts", "gate", "manifests"], { cwd: copy })
       expect(gate.stdout).toMatch(/fences +.*perf|k8s\/overlays\/perf/)
+      const lint = await run("node", ["src/bin/deliver.ts", "lint"], { cwd: copy })
+      expect(lint.stdout).toContain("PASSED")
       const asked = `import { gather } from "./infra/testing/facts.ts"
 import { disagreements } from "./infra/testing/disagreements.ts"
 const facts = await gather()
@@ -383,7 +385,8 @@ process.stdout.write(JSON.stringify({
     } finally {
       rmSync(copy, { recursive: true })
     }
-  })
+    // All stacks twice, in processes of their own.
+  }, 300_000)
 })
 
 describe("the connections of a database", () => {
