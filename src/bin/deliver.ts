@@ -19,7 +19,7 @@ import { releaseListVerb, releaseRecordVerb } from "./cli/release.ts"
 import { rollbackVerb } from "./cli/rollback.ts"
 import { serveVerb } from "./cli/serve.ts"
 import { surfaceDiffVerb, surfaceVerb } from "./cli/surface.ts"
-import { tenantDeleteVerb, tenantExportVerb, tenantStatusVerb } from "./cli/tenant.ts"
+import { tenantDeleteVerb, tenantExportVerb, tenantResumeVerb, tenantStatusVerb } from "./cli/tenant.ts"
 import { pricesSetVerb, pricesVerb, usageVerb } from "./cli/usage.ts"
 import { runVerb, type Verb } from "./cli/Verb.ts"
 
@@ -48,6 +48,7 @@ const verbs: ReadonlyArray<Verb> = [
   eventsKeepVerb,
   tenantExportVerb,
   tenantDeleteVerb,
+  tenantResumeVerb,
   tenantStatusVerb,
   drillVerb
 ]

@@ -90,6 +90,29 @@ export const tenantDeleteVerb: Verb = {
     })
 }
 
+export const tenantResumeVerb: Verb = {
+  name: "tenant resume",
+  summary: "Carry on every removal that was cut, whoever asked for it; made for a schedule; 10 while one is not done",
+  example: "DATABASE_SECRET_DIR=/var/run/secrets/agents/database deliver tenant resume",
+  flags: databaseFlags,
+  positionals: [],
+  run: (args) =>
+    Effect.gen(function* () {
+      const { Data, Support } = yield* load
+      const removals = yield* Support.withDatabase(args, Data.resume)
+      return {
+        exitCode: removals.some(({ state }) => state === "running") ? ExitCode.refused : ExitCode.passed,
+        text:
+          removals.length === 0
+            ? "No removal is unfinished."
+            : removals
+                .map((one) => `Removal ${one.job} of ${one.tenant}: ${one.state === "done" ? "done." : one.why}`)
+                .join("\n"),
+        json: { removals }
+      }
+    })
+}
+
 export const tenantStatusVerb: Verb = {
   name: "tenant status",
   summary: "What a tenant has, by table, and the record of its exports and removals; 10 while a removal is not done",

@@ -183,6 +183,30 @@ export const remove = (
     return { job, counts: done!.counts as Counts }
   }).pipe(Effect.scoped)
 
+/** Removals that a killed process left, the oldest first. */
+export const unfinished = Effect.flatMap(Database, (database) => database.session).pipe(
+  Effect.flatMap((session) =>
+    session.query<Asked & { readonly job: string }>(
+      `select job_id::text as job, tenant_id as tenant, requested_by as by, why
+       from agents.tenant_jobs where kind = 'removal' and state = 'running' order by job_id`
+    )
+  ),
+  Effect.scoped
+)
+
+/** Carries each of them on. One that can't be ended now keeps none of the others from it. */
+export const resume = Effect.gen(function* () {
+  const found = yield* unfinished
+  return yield* Effect.forEach(found, ({ job, ...request }) =>
+    remove(request).pipe(
+      Effect.as({ job, tenant: request.tenant, state: "done" as const }),
+      Effect.catchTag("CliError", ({ message }) =>
+        Effect.succeed({ job, tenant: request.tenant, state: "running" as const, why: message })
+      )
+    )
+  )
+})
+
 export interface Job {
   readonly id: string
   readonly kind: "export" | "removal"
