@@ -72,7 +72,7 @@ const ASK_AGAIN_FOR = 500
 const ASK_AGAIN = Duration.millis(100)
 
 /** `acquire` that waits a little for what is just being given up. What others keep for longer is left for the next turn. */
-const askedAgain =
+export const askedAgain =
   (acquire: RunnerStorage.RunnerStorage["Type"]["acquire"]): RunnerStorage.RunnerStorage["Type"]["acquire"] =>
   (address, shards) =>
     Effect.gen(function* () {
