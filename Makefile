@@ -70,6 +70,10 @@ test-chaos: setup ## Play 200 random schedules of faults on real runners and jud
 test-chaos-checker: setup ## Play the schedules on builds that break promises: each must be caught
 	@node test/chaos/sabotage.ts
 
+.PHONY: test-storage-checker
+test-storage-checker: setup ## Break five promises of the grouped storage and the journal, one at a time: each must be caught
+	@node test/chaos/storage-sabotage.ts
+
 .PHONY: takeover
 takeover: setup ## Measure how soon work goes on after a kill, a stop, a freeze, a power cut, a lost database; and sleeps and first calls (ROUNDS)
 	@node test/chaos/takeover.ts

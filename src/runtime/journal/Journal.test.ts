@@ -23,6 +23,8 @@ interface Seen {
   readonly bodies: Array<string>
   /** What the first body waits for. */
   readonly first: Effect.Effect<string>
+  /** What the execution got of it, each time that it went past. */
+  readonly got?: Array<string>
 }
 
 const carriedOut = (seen: Seen, release: string) =>
@@ -38,6 +40,7 @@ const carriedOut = (seen: Seen, release: string) =>
           })
         })
       const first = yield* step("first", seen.first)
+      seen.got?.push(first)
       const between = yield* DurableDeferred.await(Go)
       const second = yield* step("second", Effect.succeed(`second of ${release}`))
       return [first, between, second]
@@ -97,8 +100,10 @@ it.scopedLive("takes the outcome that another run of the step recorded first", (
     const seen: Seen = { bodies: [], first: Effect.succeed("unused") }
     const begun = yield* Deferred.make<void>()
     const goOn = yield* Deferred.make<void>()
+    const got: Array<string> = []
     const slow: Seen = {
       ...seen,
+      got,
       first: Deferred.succeed(begun, undefined).pipe(Effect.andThen(Deferred.await(goOn)), Effect.as("of the loser"))
     }
     yield* Effect.gen(function* () {
@@ -111,6 +116,8 @@ it.scopedLive("takes the outcome that another run of the step recorded first", (
       yield* suspended(id)
       yield* go(id)
       expect((yield* Fiber.join(run))[0]).toBe("of the winner")
+      // At once, and not only when it was read again after the suspension.
+      expect(new Set(got)).toEqual(new Set(["of the winner"]))
     }).pipe(Effect.provide(running(database, "journal", slow, "one")), Effect.scoped)
   })
 )
