@@ -53,6 +53,7 @@ type Shards = Pick<RunnerSettings, "shardsPerGroup" | "shardGroups">
 const shards = ({ shardsPerGroup, shardGroups }: Shards) => ({
   shardsPerGroup,
   availableShardGroups: shardGroups,
+  // A client takes none; the library asks for a list all the same.
   assignedShardGroups: shardGroups
 })
 
@@ -69,6 +70,7 @@ export const runnerConfig = (settings: RunnerSettings): Config => ({
   ...defaults,
   ...timings,
   ...shards(settings),
+  assignedShardGroups: settings.assignedShardGroups,
   runnerAddress: Option.some(RunnerAddress.make(settings.runner.host, settings.runner.port)),
   runnerListenAddress: Option.some(RunnerAddress.make(settings.listenHost, settings.runner.port))
 })

@@ -37,8 +37,21 @@ describe("Settings", () => {
       httpPort: 8080,
       shardsPerGroup: 300,
       shardGroups: ["default", "enterprise"],
+      assignedShardGroups: ["default", "enterprise"],
       database: { host: "10.0.0.1", port: 5433, database: "effect_cluster", username: "runtime", tls: false }
     })
+  })
+
+  it("takes shards of the groups that it is assigned, which must be among those that there are", () => {
+    const base = { RUNNER_HOST: "127.0.0.1", DATABASE_SECRET_DIR: secret(), SHARD_GROUPS: "default,enterprise" }
+    const read = readRunner({ ...base, ASSIGNED_SHARD_GROUPS: "enterprise" })
+    expect(Either.getOrThrow(read)).toMatchObject({
+      shardGroups: ["default", "enterprise"],
+      assignedShardGroups: ["enterprise"]
+    })
+    expect(problemsOf({ ...base, ASSIGNED_SHARD_GROUPS: "large" })).toContain(
+      "ASSIGNED_SHARD_GROUPS names large, which is not among SHARD_GROUPS (default, enterprise)"
+    )
   })
 
   it("asks runners for their health, and Kubernetes where it is told to and can", () => {

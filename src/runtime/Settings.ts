@@ -41,6 +41,8 @@ export interface RunnerSettings {
   readonly httpPort: number
   readonly shardsPerGroup: number
   readonly shardGroups: ReadonlyArray<string>
+  /** Of these groups the runner takes shards; the others' it leaves to other pools of runners. */
+  readonly assignedShardGroups: ReadonlyArray<string>
   readonly poolMax: number
   /** How the cluster's messages are stored: the same tables, so processes of one ring may differ in it. */
   readonly messageStorage: "stock" | "group"
@@ -157,6 +159,19 @@ export const readSharding = (reader: Reader) => ({
   shardGroups: reader.list("SHARD_GROUPS", "default")
 })
 
+/** All of them where nothing is said: then no group is without a runner. */
+const readAssigned = (reader: Reader, shardGroups: ReadonlyArray<string>): ReadonlyArray<string> => {
+  const assigned = reader.list("ASSIGNED_SHARD_GROUPS", shardGroups.join(","))
+  for (const group of assigned) {
+    if (!shardGroups.includes(group)) {
+      reader.problems.push(
+        `ASSIGNED_SHARD_GROUPS names ${group}, which is not among SHARD_GROUPS (${shardGroups.join(", ")}): nothing is ever sent there`
+      )
+    }
+  }
+  return assigned
+}
+
 const TOKEN_FILE = "/var/run/secrets/kubernetes.io/serviceaccount/token"
 
 /** `ping` asks runners alone; `kubernetes` asks it first (`PodHealth`). */
@@ -199,6 +214,7 @@ const readAsked = (reader: Reader): AskedSettings | undefined => {
 export const readRunner = (env: Env): Either.Either<RunnerSettings, SettingsRefused> => {
   const reader = new Reader(env)
   const host = reader.text("RUNNER_HOST")
+  const cluster = readCluster(reader)
   return reader.result({
     name: reader.text("POD_NAME", host),
     runner: { host, port: reader.integer("RUNNER_PORT", PORTS, 50_000) },
@@ -208,7 +224,8 @@ export const readRunner = (env: Env): Either.Either<RunnerSettings, SettingsRefu
     models: readModels(reader),
     asked: readAsked(reader),
     runnerHealth: readRunnerHealth(reader),
-    ...readCluster(reader)
+    ...cluster,
+    assignedShardGroups: readAssigned(reader, cluster.shardGroups)
   })
 }
 
