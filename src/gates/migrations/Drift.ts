@@ -4,17 +4,15 @@
  * A hand-made change in one environment is found by nothing else: the next migration is proven against what is there, and
  * passes in this database alone.
  */
-import { Data, Effect } from "effect"
+import { Effect } from "effect"
 import type { Session, StatementFailed } from "../Database.ts"
 import type { Finding } from "../Evidence.ts"
 import type { MigrationFile } from "./MigrationFile.ts"
+import { empty, ScratchUnusable } from "./Scratch.ts"
 import { migrationPath } from "./State.ts"
 
 /** Definition by name: `index agents.events_pkey` and what it is. */
 export type Schema = ReadonlyMap<string, string>
-
-/** The scratch database can't serve for this. */
-export class ScratchUnusable extends Data.TaggedError("ScratchUnusable")<{ readonly message: string }> {}
 
 /** node-pg-migrate's own table is made by no migration, nor are partitions: a runner makes and drops those by the day. */
 const ours = "n.nspname = 'agents' and c.relname not like 'pgmigrations%' and not c.relispartition"
@@ -87,15 +85,9 @@ export const replayed = (
   scratch: Session,
   files: ReadonlyArray<MigrationFile>
 ): Effect.Effect<Schema, ScratchUnusable | StatementFailed> =>
-  Effect.gen(function* () {
-    const [found] = yield* scratch.query<{ taken: boolean }>("select to_regnamespace('agents') is not null as taken")
-    if (found?.taken === true) {
-      return yield* new ScratchUnusable({
-        message:
-          "The scratch database has a schema agents already. Give --scratch-url an empty database: the history is replayed in it, and rolled back."
-      })
-    }
-    return yield* Effect.forEach(files, (file) =>
+  empty(
+    scratch,
+    Effect.forEach(files, (file) =>
       scratch.script(`set local search_path to ${migrationPath}; ${file.sql.replace(/\bconcurrently\b/gi, "")}`).pipe(
         Effect.mapError(
           ({ message, code }) =>
@@ -110,7 +102,7 @@ export const replayed = (
       (work) =>
         scratch.script("begin").pipe(Effect.zipRight(work), Effect.ensuring(Effect.ignore(scratch.script("rollback"))))
     )
-  })
+  )
 
 const shown = (definition: string) => (definition.length > 300 ? `${definition.slice(0, 300)} …` : definition)
 

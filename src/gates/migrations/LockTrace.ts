@@ -8,8 +8,8 @@
 import { Effect } from "effect"
 import type { Session, StatementFailed } from "../Database.ts"
 import type { Finding } from "../Evidence.ts"
-import { ScratchUnusable } from "./Drift.ts"
 import type { MigrationFile } from "./MigrationFile.ts"
+import { empty, ScratchUnusable } from "./Scratch.ts"
 import { migrationPath } from "./State.ts"
 
 /** Modes that writers of a table wait for; the last also has its readers wait. */
@@ -95,8 +95,6 @@ const inTransaction = <A>(session: Session, effect: Effect.Effect<A, StatementFa
     Effect.tapError(() => Effect.ignore(session.script("rollback")))
   )
 
-const SCHEMAS = ["agents", "cluster"]
-
 /**
  * Replays what is applied in a scratch database, each file a transaction as it was, and traces what is pending. The scratch
  * database is empty before and after. `failed`: a pending file that does not run there; the gate's own run says why.
@@ -130,20 +128,7 @@ export const traceAll = (
     }
     return { traces, failed: undefined }
   })
-  return scratch.query<{ taken: boolean }>("select to_regnamespace('agents') is not null as taken").pipe(
-    Effect.mapError(unusable("Nothing can be asked")),
-    Effect.filterOrFail(
-      ([row]) => row?.taken !== true,
-      () =>
-        new ScratchUnusable({
-          message:
-            "The scratch database has a schema agents already. Give --scratch-url an empty database: the history is replayed in it, and dropped."
-        })
-    ),
-    Effect.zipRight(
-      Effect.ensuring(work, Effect.ignore(scratch.script(`drop schema if exists ${SCHEMAS.join(", ")} cascade`)))
-    )
-  )
+  return empty(scratch, work)
 }
 
 /** What is over the budget. Pure. */

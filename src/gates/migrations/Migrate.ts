@@ -16,6 +16,7 @@ import { type LinterBroken, lint } from "./Lint.ts"
 import * as LockTrace from "./LockTrace.ts"
 import type { MigrationFile } from "./MigrationFile.ts"
 import * as Proof from "./Proof.ts"
+import type { ScratchUnusable } from "./Scratch.ts"
 import * as State from "./State.ts"
 import * as UniqueAdded from "./UniqueAdded.ts"
 
@@ -37,7 +38,7 @@ export interface Options {
   readonly timing?: State.Timing
 }
 
-export type Failure = StatementFailed | DatabaseUnavailable | LinterBroken | State.MigratorBusy | Drift.ScratchUnusable
+export type Failure = StatementFailed | DatabaseUnavailable | LinterBroken | State.MigratorBusy | ScratchUnusable
 
 /** What ended the work for a reason that a person must read. */
 class Refused extends Data.TaggedError("Refused")<{ readonly findings: ReadonlyArray<Evidence.Finding> }> {}
