@@ -99,7 +99,13 @@ export const rollOut = (options: {
         progress.say(where, `${release.name}: advancing to ${phase.phaseId} (the soak is not waited for here)`),
       onEvent: showEvent(progress, where, release)
     })
-    if (result.state === "SUCCEEDED") target.deployed.push(release)
+    if (result.state === "SUCCEEDED") {
+      target.deployed.push(release)
+      // Only now: until its last phase has ended well, a release may still be left by going back to the one before.
+      const objects = yield* files.phase(plan.phases.at(-1)!, where).manifests
+      const { removed } = yield* target.cluster.prune(objects)
+      if (removed.length > 0) yield* progress.say(where, `${release.name}: pruned ${removed.join(", ")}`)
+    }
     const steps = plan.phases.flatMap((phase): ReadonlyArray<Step> => {
       const runs = result.jobs.filter((run) => run.phaseId === phase.phaseId)
       if (runs.length === 0) return []
