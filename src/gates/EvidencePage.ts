@@ -51,7 +51,7 @@ table { border-collapse: collapse; width: 100% } th, td { text-align: left; vert
   border-bottom: 1px solid var(--line); overflow-wrap: anywhere } th { font-weight: 600; white-space: nowrap }
 section + section { border-top: 2px solid var(--line); margin-top: 3rem; padding-top: .5rem }
 /* On a phone five columns are as wide as a word each: the list of gates becomes one of cards, and names of checks may break. */
-@media (max-width: 40rem) { th { white-space: normal; width: 35% } .gates thead { display: none }
+@media (max-width: 40rem) { th { white-space: normal; width: 40% } .gates thead { display: none }
   .gates tr { display: block; padding: .5rem 0; border-bottom: 1px solid var(--line) } .gates td { display: block; border: 0; padding: 0 } }
 @media print { body { max-width: none; padding: 0 } article { break-inside: avoid } }
 `
