@@ -19,7 +19,34 @@ const Waits = Workflow.make({
   success: Schema.String,
   idempotencyKey: ({ id }) => id
 })
-const workflows = Waits.toLayer(() => DurableDeferred.await(Approval))
+const Parent = Workflow.make({
+  name: "Parent",
+  payload: { id: Schema.String },
+  success: Schema.Array(Schema.String),
+  idempotencyKey: ({ id }) => id
+})
+const CHILDREN = ["first", "second"]
+const workflows = Layer.merge(
+  Waits.toLayer(() => DurableDeferred.await(Approval)),
+  Parent.toLayer(() => Effect.forEach(CHILDREN, (id) => Waits.execute({ id })))
+)
+
+/** A storage whose reader passes over a parent's `resume` the first time that it is read again: read, and never handled. */
+const passingOver = () => {
+  const read = new Map<Snowflake.Snowflake, number>()
+  return (storage: MessageStorage.MessageStorage["Type"]): MessageStorage.MessageStorage["Type"] => ({
+    ...storage,
+    unprocessedMessages: (shards) =>
+      Effect.map(storage.unprocessedMessages(shards), (messages) =>
+        messages.filter((message) => {
+          if (message._tag !== "IncomingRequest" || message.envelope.tag !== "resume") return true
+          const times = (read.get(message.envelope.requestId) ?? 0) + 1
+          read.set(message.envelope.requestId, times)
+          return times !== 2
+        })
+      )
+  })
+}
 
 /**
  * The storage of one interleaving: the run's suspension is held back until its answer has been read and waits behind it, and
@@ -85,6 +112,23 @@ for (const kind of kinds) {
         const result = yield* until("it ends", Waits.poll(id), (one) => one?._tag === "Complete")
         expect(result).toMatchObject({ exit: Exit.succeed("yes") })
       }).pipe(Effect.provide(running(database, around)), Effect.scoped)
+    })
+  )
+
+  it.scopedLive(`${name}: a parent goes on whose second child's end was passed over`, () =>
+    Effect.gen(function* () {
+      const database = yield* migratedDatabase
+      yield* Effect.gen(function* () {
+        const id = yield* Parent.execute({ id: "p" }, { discard: true })
+        for (const child of CHILDREN) {
+          const waiting = yield* Waits.executionId({ id: child })
+          yield* until(`${child} waits`, Waits.poll(waiting), (one) => one?._tag === "Suspended")
+          yield* until("the parent waits", Parent.poll(id), (one) => one?._tag === "Suspended")
+          yield* approve(waiting)
+        }
+        const result = yield* until("it ends", Parent.poll(id), (one) => one?._tag === "Complete")
+        expect(result).toMatchObject({ exit: Exit.succeed(["yes", "yes"]) })
+      }).pipe(Effect.provide(running(database, passingOver())), Effect.scoped)
     })
   )
 

@@ -10,9 +10,9 @@
  * An entity does one thing at a time, so a run that begins after the answer was handled sees it. As a rule that is so at the
  * first look, which then costs no statement.
  */
-import { type Entity, type EntityAddress, MessageStorage, Sharding } from "@effect/cluster"
+import { type Entity, EntityAddress, EntityId, EntityType, MessageStorage, Sharding } from "@effect/cluster"
 import { Rpc } from "@effect/rpc"
-import { Context, Effect, FiberSet, Layer, Option } from "effect"
+import { Context, Effect, FiberSet, Layer, Option, Schema } from "effect"
 
 const LOOK = "200 millis"
 
@@ -29,6 +29,23 @@ export class WakeUps extends Context.Tag("runtime/WakeUps")<
     readonly guard: <H>(handlers: H) => H
   }
 >() {}
+
+/** The library's key for who waits for a child. Of the address, only what names the message is the parent's. */
+const PARENT = "~@effect/workflow/parent"
+const Parent = Schema.Struct({ [PARENT]: Schema.Struct({ workflowName: Schema.String, executionId: Schema.String }) })
+
+const parentOf = (request: Entity.Request<Rpc.Any>): Address | undefined =>
+  Option.getOrUndefined(
+    Option.map(
+      Schema.decodeUnknownOption(Parent)(request.payload),
+      ({ [PARENT]: parent }) =>
+        new EntityAddress.EntityAddress({
+          entityType: EntityType.EntityType.make(`Workflow/${parent.workflowName}`),
+          entityId: EntityId.EntityId.make(parent.executionId),
+          shardId: request.address.shardId
+        })
+    )
+  )
 
 interface Waking {
   begun: boolean
@@ -91,6 +108,34 @@ const make = Effect.gen(function* () {
       )
     })
 
+  /**
+   * A child that ends tells its parent by the parent's one `resume` message. The second child takes back what the first one's
+   * was answered with, and that message can be passed over by the same read as a `run`. Asked where the child ran: the parent
+   * may be another runner's, which reads it once more. Handled twice it does no harm.
+   */
+  const told = (parent: Address): Effect.Effect<void> => {
+    const once = Effect.gen(function* () {
+      const requestId = yield* storage.requestIdForPrimaryKey({ address: parent, tag: "resume", id: "" })
+      if (Option.isNone(requestId)) return true
+      const replies = yield* storage.repliesForUnfiltered([requestId.value])
+      if (replies.length > 0) return true
+      yield* sharding.reset(requestId.value)
+      yield* sharding.pollStorage
+      return false
+    })
+    const from = (left: number): Effect.Effect<void, unknown> =>
+      Effect.flatMap(Effect.delay(once, LOOK), (over) =>
+        over ? Effect.void : left > 1 ? from(left - 1) : Effect.fail("its message was taken back again and again")
+      )
+    return from(TRIES).pipe(
+      Effect.catchAllCause((cause) =>
+        Effect.logError("The end of a child is not seen to wake its parent, which may stand still", cause).pipe(
+          Effect.annotateLogs({ execution: parent.entityId })
+        )
+      )
+    )
+  }
+
   const begun = (address: Address) =>
     Effect.sync(() => {
       const state = waking.get(address.entityId)
@@ -115,9 +160,15 @@ const make = Effect.gen(function* () {
       const guarded: Handlers = {
         run: (request) => {
           const answer = run(request)
-          return Effect.isEffect(answer) && !Rpc.isWrapper(answer)
-            ? Effect.zipRight(begun(request.address), answer as Effect.Effect<unknown>)
-            : answer
+          if (!Effect.isEffect(answer) || Rpc.isWrapper(answer)) return answer
+          const parent = parentOf(request)
+          const running = Effect.zipRight(begun(request.address), answer as Effect.Effect<unknown>)
+          return parent === undefined
+            ? running
+            : Effect.ensuring(
+                running,
+                Effect.sync(() => fork(told(parent)))
+              )
         },
         deferred: waker(deferred),
         resume: waker(resume)
