@@ -11,6 +11,25 @@ export const databaseFlags: Readonly<Record<string, Flag>> = {
   }
 }
 
+/** How many of something a verb works on at most; so many by default. */
+export const limitFlag = (of: string, doing: string): Flag => ({
+  type: "string",
+  value: "NUMBER",
+  description: `${of} to ${doing} at most; else ${LIMIT}`
+})
+
+const LIMIT = 10_000
+
+/** What `--limit` says, from 1 on. */
+export const limit = (args: Arguments, of: string): Effect.Effect<number, CliError> =>
+  Effect.flatMap(text(args, "limit"), (given = String(LIMIT)) =>
+    /^[1-9]\d{0,8}$/.test(given)
+      ? Effect.succeed(Number(given))
+      : Effect.fail(
+          new CliError({ exitCode: ExitCode.usage, message: `--limit ${given} is not a number of ${of}, from 1 on.` })
+        )
+  )
+
 /** A flag's text, or nothing. An empty value is a mistake of the caller's script. */
 export const text = (args: Arguments, flag: string): Effect.Effect<string | undefined, CliError> => {
   const value = args.flags[flag]

@@ -1,7 +1,7 @@
 /** `deliver engine poisoned`, `deliver engine repair`, `deliver engine prune` */
 import { Effect } from "effect"
 import { ExitCode } from "../../domain/ExitCode.ts"
-import { databaseFlags, text } from "./databaseFlags.ts"
+import { databaseFlags, limit, limitFlag, text } from "./databaseFlags.ts"
 import { CliError, type Verb } from "./Verb.ts"
 
 const load = Effect.all({
@@ -80,18 +80,12 @@ export const enginePruneVerb: Verb = {
   example: "deliver engine prune --limit 10000",
   flags: {
     ...databaseFlags,
-    limit: { type: "string", value: "NUMBER", description: "executions to remove at most; else 10000" }
+    limit: limitFlag("executions", "remove")
   },
   positionals: [],
   run: (args) =>
     Effect.gen(function* () {
-      const limit = (yield* text(args, "limit")) ?? "10000"
-      if (!/^[1-9]\d{0,8}$/.test(limit)) {
-        return yield* new CliError({
-          exitCode: ExitCode.usage,
-          message: `--limit ${limit} is not a number of executions, from 1 on.`
-        })
-      }
+      const most = yield* limit(args, "executions")
       const { EngineTables, Support, State } = yield* load
       const removed = yield* Support.withDatabase(
         args,
@@ -99,8 +93,8 @@ export const enginePruneVerb: Verb = {
           let executions = 0
           let messages = 0
           for (const shard of yield* EngineTables.shards) {
-            while (executions < Number(limit)) {
-              const batch = Math.min(EngineTables.BATCH, Number(limit) - executions)
+            while (executions < most) {
+              const batch = Math.min(EngineTables.BATCH, most - executions)
               const one = yield* EngineTables.removeFrom(shard, batch)
               executions += one.executions
               messages += one.messages

@@ -1,8 +1,8 @@
 /** `deliver events keep` */
 import { Effect } from "effect"
 import { ExitCode } from "../../domain/ExitCode.ts"
-import { databaseFlags, text } from "./databaseFlags.ts"
-import { CliError, type Verb } from "./Verb.ts"
+import { databaseFlags, limit, limitFlag } from "./databaseFlags.ts"
+import type { Verb } from "./Verb.ts"
 
 const load = Effect.all({
   EventRetention: Effect.promise(() => import("../../events/EventRetention.ts")),
@@ -17,22 +17,16 @@ export const eventsKeepVerb: Verb = {
   example: "deliver events keep --limit 10000",
   flags: {
     ...databaseFlags,
-    limit: { type: "string", value: "NUMBER", description: "runs to move at most; else 10000" }
+    limit: limitFlag("runs", "move")
   },
   positionals: [],
   run: (args) =>
     Effect.gen(function* () {
-      const limit = (yield* text(args, "limit")) ?? "10000"
-      if (!/^[1-9]\d{0,8}$/.test(limit)) {
-        return yield* new CliError({
-          exitCode: ExitCode.usage,
-          message: `--limit ${limit} is not a number of runs, from 1 on.`
-        })
-      }
+      const most = yield* limit(args, "runs")
       const { EventRetention, Support, State } = yield* load
       const kept = yield* Support.withDatabase(
         args,
-        EventRetention.keep({ limit: Number(limit) }).pipe(Effect.mapError(State.fromSqlError))
+        EventRetention.keep({ limit: most }).pipe(Effect.mapError(State.fromSqlError))
       )
       return {
         exitCode: ExitCode.passed,
