@@ -10,9 +10,11 @@
  */
 import { ClusterWorkflowEngine, type Entity, Sharding } from "@effect/cluster"
 import { Rpc } from "@effect/rpc"
+import type { SqlClient } from "@effect/sql/SqlClient"
 import { WorkflowEngine, WorkflowInstance } from "@effect/workflow/WorkflowEngine"
 import { Effect, Layer, Schedule } from "effect"
 import * as Journal from "./journal/Journal.ts"
+import * as Readers from "./journal/Readers.ts"
 import * as WakeUps from "./WakeUps.ts"
 
 /** How often an activity that waits looks whether its shard is still here. */
@@ -88,12 +90,12 @@ const guard =
   }
 
 /**
- * `journal` runs steps in their execution and records each as one row; `stock` makes them messages, as the library does. Both
- * read what the other wrote, so that runners of one ring may differ in it. A release that has no journal does not read it.
+ * How steps are recorded. Each kind reads what the other wrote, so that runners of one ring may differ in it. A release that
+ * has no journal does not read it: `auto` waits until none may run any more.
  */
-export type StepEngineKind = "stock" | "journal"
+export type StepEngineKind = Readers.Kind
 
-export const layer = (kind: StepEngineKind): Layer.Layer<WorkflowEngine, never, Journal.Needs> =>
+export const layer = (kind: StepEngineKind): Layer.Layer<WorkflowEngine, never, Journal.Needs | SqlClient> =>
   Layer.suspend(() => {
     const asked = makeAsked()
     const registering = Layer.effect(
@@ -110,7 +112,7 @@ export const layer = (kind: StepEngineKind): Layer.Layer<WorkflowEngine, never, 
         })
       )
     )
-    const asking = Layer.effect(
+    const asking = Layer.scoped(
       WorkflowEngine,
       Effect.gen(function* () {
         const engine = yield* WorkflowEngine
@@ -123,7 +125,7 @@ export const layer = (kind: StepEngineKind): Layer.Layer<WorkflowEngine, never, 
               () => Effect.sync(() => asked.end(key))
             )
           })
-        const journal = yield* Journal.make(library, kind === "journal")
+        const journal = yield* Journal.make(library, yield* Readers.writes(kind))
         return WorkflowEngine.of({
           ...engine,
           register: (workflow, execute) =>

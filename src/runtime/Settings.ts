@@ -47,7 +47,7 @@ export interface RunnerSettings {
   /** How the cluster's messages are stored: the same tables, so processes of one ring may differ in it. */
   readonly messageStorage: "stock" | "group"
   /** Whether steps are recorded in the journal or as messages: see `Engine`. */
-  readonly stepEngine: "stock" | "journal"
+  readonly stepEngine: "auto" | "stock" | "journal"
   readonly logLevel: LogLevelName
   readonly database: DatabaseSettings
   readonly models: ModelSettings
@@ -220,7 +220,7 @@ export const readRunner = (env: Env): Either.Either<RunnerSettings, SettingsRefu
     runner: { host, port: reader.integer("RUNNER_PORT", PORTS, 50_000) },
     listenHost: reader.text("LISTEN_HOST", host),
     httpPort: reader.integer("HTTP_PORT", PORTS, 8080),
-    stepEngine: reader.choice("STEP_ENGINE", ["stock", "journal"], "stock"),
+    stepEngine: reader.choice("STEP_ENGINE", ["auto", "stock", "journal"], "stock"),
     models: readModels(reader),
     asked: readAsked(reader),
     runnerHealth: readRunnerHealth(reader),

@@ -46,6 +46,8 @@ interface Run {
   readonly address: EntityAddress.EntityAddress
   /** Taken at the run's start: should the shard be lost and come back, this run has no part in that. */
   readonly epoch: string
+  /** For the whole run: what it asked the library for is then never looked for in the journal. */
+  readonly writes: boolean
   recorded: Map<string, string> | undefined
   /** The library's engine has messages of this execution. */
   ofEngine: boolean
@@ -59,7 +61,7 @@ interface Run {
 /** Steps as the library's engine carries them out. */
 export type Execute = (activity: Activity.Any, attempt: number) => Effect.Effect<Result, never, WorkflowInstance>
 
-export const make = (library: Execute, writes: boolean) =>
+export const make = (library: Execute, writes: () => boolean) =>
   Effect.gen(function* () {
     const sharding = yield* Sharding.Sharding
     const storage = yield* MessageStorageTag
@@ -85,6 +87,7 @@ export const make = (library: Execute, writes: boolean) =>
         }),
         // No shard has number 0: what it writes is refused.
         epoch: epochs.of(shardId) ?? "0",
+        writes: writes(),
         recorded: undefined,
         ofEngine: false,
         pastHistory: false,
@@ -253,7 +256,7 @@ export const make = (library: Execute, writes: boolean) =>
     const activityExecute: Execute = (activity, attempt) =>
       Effect.flatMap(WorkflowInstance, (instance) => {
         const run = runOf(instance)
-        return writes
+        return run.writes
           ? one(run, stepKey(activity.name, attempt), writing(run, instance, activity, attempt))
           : reading(run, instance, activity, attempt)
       })

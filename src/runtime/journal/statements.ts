@@ -53,3 +53,23 @@ returning shard_id as "shardId", epoch::text as epoch`,
   row: Schema.Struct({ shardId: Schema.String, epoch: Schema.String }),
   probe: [["probe:1"], "probe"]
 })
+
+/**
+ * Whether every release that may take an execution over has the statement `$2`. Records say who may run, runners who does: one that still drains is of a release that is retired already, and one that
+ * nobody recorded, or whose record says no statements, may be any. This release's own runners read the journal.
+ */
+export const allRead = Statement.make<[release: string, reads: string]>()({
+  name: "journal.all_read",
+  text: `
+with live as (
+  select distinct release from agents.runners where seen_at > now() - interval '30 seconds' and release <> $1
+)
+select not exists (
+  select from agents.releases d
+  where (d.state <> 'retired' or d.release = any (array(select release from live)))
+    and not coalesce(d.surface->'statements' @> jsonb_build_array(jsonb_build_object('name', $2::text)), false)
+) and not exists (
+  select from live where not exists (select from agents.releases d where d.release = live.release)
+) as "allRead"`,
+  row: Schema.Struct({ allRead: Schema.Boolean })
+})
