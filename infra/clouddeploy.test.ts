@@ -1,8 +1,9 @@
 import { resolve } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
+import { timeOfDay, waitSeconds } from "../src/rehearsal/clouddeploy/ApiForm.ts"
 import { readDelivery } from "../src/rehearsal/clouddeploy/DeliveryConfig.ts"
-import { automationInput, pipelineInput, policyInput, targetInput, timeOfDay, waitSeconds } from "./clouddeploy.ts"
+import { automationInput, pipelineInput, policyInput, targetInput } from "./clouddeploy.ts"
 
 const root = resolve(import.meta.dirname, "..")
 

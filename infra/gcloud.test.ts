@@ -5,8 +5,11 @@ import { createServer, type Server } from "node:http"
 import type { AddressInfo } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { Effect } from "effect"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { parse, parseAllDocuments } from "yaml"
+import { written } from "../src/rehearsal/clouddeploy/ApiForm.ts"
+import { readDeliveryConfig } from "../src/rehearsal/clouddeploy/DeliveryConfig.ts"
 import { repository } from "./delivery.ts"
 
 const present = (() => {
@@ -104,6 +107,17 @@ describe.skipIf(!present)("gcloud, unmodified", () => {
     ).toEqual(names.sort())
     // A mistyped rule of an automation arrives as {}: nothing of ours may.
     for (const { body } of sent) for (const rule of (body["rules"] ?? []) as Array<object>) expect(rule).not.toEqual({})
+    // What a push and Pulumi make of the files is what gcloud makes of them; the name, and a time's seconds of 0, it adds.
+    const bodies = written(await Effect.runPromise(readDeliveryConfig(join(repository, "clouddeploy"))))
+    expect(new Set(bodies.map(({ kind }) => kind)).size).toBe(4)
+    const plain = (body: object | undefined) =>
+      JSON.parse(JSON.stringify({ ...body, name: undefined }), (key, value: unknown) =>
+        (key === "seconds" || key === "nanos") && value === 0 ? undefined : value
+      )
+    for (const { path, body } of bodies) {
+      const theirs = sent.find((one) => one.method === "PATCH" && one.path.endsWith(`/locations/us-central1/${path}`))
+      expect({ path, body: plain(theirs?.body) }).toEqual({ path, body: plain(body) })
+    }
   })
 
   it("refuses a field that the pipeline does not have", async () => {

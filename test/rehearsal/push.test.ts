@@ -3,8 +3,8 @@ import { execFile } from "node:child_process"
 import { cp, mkdir, readFile, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect } from "effect"
-import { awaitState, DELIVERY, make, PIPELINE, type TestServer } from "../support/rehearsal-server.ts"
+import { Effect, Schedule } from "effect"
+import { awaitState, DELIVERY, make, PARENT, PIPELINE, type TestServer } from "../support/rehearsal-server.ts"
 
 const BUILD = `steps:
 - {id: install, name: node, script: make setup}
@@ -14,6 +14,27 @@ const BUILD = `steps:
 - {id: push, name: docker, script: docker push}
 - {id: release, name: gcloud, script: gcloud deploy releases create}
 substitutions: {_PIPELINE: tiny}
+`
+/** A minute here is a second of the test's server. */
+const AUTOMATIONS = `apiVersion: deploy.cloud.google.com/v1
+kind: Automation
+metadata: {name: tiny/promote-dev}
+serviceAccount: automation@rehearsal.iam.gserviceaccount.com
+selector: {targets: [{id: dev}]}
+rules:
+- promoteReleaseRule: {id: promote-dev, wait: 1m}
+---
+apiVersion: deploy.cloud.google.com/v1
+kind: DeployPolicy
+metadata: {name: never-ignore}
+selectors: [{deliveryPipeline: {id: tiny}, target: {id: "*"}}]
+rules:
+- rolloutRestriction:
+    id: never
+    actions: [IGNORE_JOB]
+    timeWindows:
+      timeZone: Etc/UTC
+      weeklyWindows: [{startTime: "00:00", endTime: "24:00"}]
 `
 /** A check that the test can make fail, and that fails should git's own variables reach it. */
 const MAKEFILE = 'lint:\n\t@test -z "$$GIT_DIR"\n\t@grep -q good mood\nsetup:\n\t@true\n'
@@ -69,6 +90,7 @@ const repository = (server: TestServer) =>
       "package-lock.json": "{}\n",
       "surface.json": "{}\n",
       "clouddeploy/pipeline.yaml": DELIVERY,
+      "clouddeploy/automations.yaml": AUTOMATIONS,
       "smoke/release.js": "",
       "src/bin/runner.ts": "",
       "src/bin/gateway.ts": "",
@@ -98,6 +120,26 @@ describe("git push", () => {
         const rollout = `${PIPELINE}/releases/${release}/rollouts/${release}-to-dev-0001`
         yield* awaitState(server, rollout, ["SUCCEEDED"])
         expect(server.effects()).toContain(`smoke ${release} dev stable`)
+
+        // The files' automations and policies came along, in the API's form, and are at work.
+        expect(pushed.out).toMatch(/remote: applied Automation tiny\/promote-dev/)
+        const automation = yield* server.call("GET", `v1/${PIPELINE}/automations/promote-dev`)
+        expect(automation.body["rules"]).toEqual([{ promoteReleaseRule: { id: "promote-dev", wait: "60s" } }])
+        const policy = yield* server.call("GET", `v1/${PARENT}/deployPolicies/never-ignore`)
+        expect(policy.body["rules"]).toMatchObject([
+          { rolloutRestriction: { timeWindows: { weeklyWindows: [{ endTime: { hours: 24, minutes: 0 } }] } } }
+        ])
+        const promoted = yield* server.call("GET", `v1/${PIPELINE}/automationRuns`).pipe(
+          Effect.map(({ body }) => (body["automationRuns"] ?? []) as ReadonlyArray<{ readonly state: string }>),
+          Effect.filterOrFail(([run]) => run?.state === "SUCCEEDED"),
+          Effect.retry(Schedule.spaced("50 millis").pipe(Schedule.upTo("30 seconds")))
+        )
+        expect(promoted).toMatchObject([{ automationId: "promote-dev", targetId: "dev" }])
+        const rollouts = yield* server.call("GET", `v1/${PIPELINE}/releases/${release}/rollouts`)
+        expect(rollouts.body["rollouts"]).toMatchObject([
+          { targetId: "dev" },
+          { targetId: "prod", state: "PENDING_APPROVAL" }
+        ])
 
         yield* commit({ mood: "bad\n" })
         const failed = yield* push

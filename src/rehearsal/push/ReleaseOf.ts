@@ -1,10 +1,11 @@
 /** Makes a release of a pushed commit through the server's own API, as `gcloud deploy releases create` would. */
 import { existsSync } from "node:fs"
-import { readdir, readFile } from "node:fs/promises"
+import { readFile } from "node:fs/promises"
 import { join } from "node:path"
 import { Effect } from "effect"
-import { parseAllDocuments } from "yaml"
 import type { ServerAddress } from "../api/Serve.ts"
+import { written } from "../clouddeploy/ApiForm.ts"
+import { readDeliveryConfig } from "../clouddeploy/DeliveryConfig.ts"
 import { ToolFailed } from "../Errors.ts"
 import { exec } from "../Exec.ts"
 
@@ -43,31 +44,25 @@ const must = (answer: Effect.Effect<Answer, ToolFailed>) =>
       : Effect.fail(new ToolFailed({ message: body.error?.message ?? `The server answered ${status}.` }))
   )
 
-interface Document {
-  readonly kind: string
-  readonly metadata: { readonly name: string; readonly labels?: object; readonly annotations?: object }
-}
-const COLLECTIONS: Readonly<Record<string, string>> = { DeliveryPipeline: "deliveryPipelines", Target: "targets" }
-
-/** The first push brings pipeline and targets along. What is there already is left as it is: applying is a decision of its own. */
+/**
+ * The first push brings all of `clouddeploy/` along. What is there already is left as it is, then and later: changing it is
+ * `gcloud deploy apply`, a decision of its own.
+ */
 const applyOnce = (server: ServerAddress, source: string, pipeline: string, say: (line: string) => void) =>
   Effect.gen(function* () {
     const found = yield* ask(server, "GET", `v1/${PARENT}/deliveryPipelines/${pipeline}`)
     if (found.status !== 404) return yield* must(Effect.succeed(found))
-    const folder = join(source, "clouddeploy")
-    for (const name of yield* Effect.promise(() => readdir(folder))) {
-      if (!name.endsWith(".yaml")) continue
-      for (const parsed of parseAllDocuments(yield* Effect.promise(() => readFile(join(folder, name), "utf8")))) {
-        const { kind, metadata, apiVersion: _, ...rest } = parsed.toJS() as Document & { readonly apiVersion: string }
-        const collection = COLLECTIONS[kind]
-        if (collection === undefined) continue
-        const { labels = {}, annotations = {} } = metadata
-        const path = `v1/${PARENT}/${collection}/${metadata.name}?allowMissing=true&updateMask=*`
-        yield* must(ask(server, "PATCH", path, { ...rest, labels, annotations }))
-        say(`applied ${kind} ${metadata.name}`)
-      }
+    const config = yield* Effect.mapError(
+      readDeliveryConfig(join(source, "clouddeploy")),
+      ({ message }) => new ToolFailed({ message })
+    )
+    for (const { kind, name, path, body } of written(config)) {
+      const at = `v1/${PARENT}/${path}`
+      const there = yield* ask(server, "GET", at)
+      if (there.status === 404) yield* must(ask(server, "PATCH", `${at}?allowMissing=true&updateMask=*`, body))
+      else yield* must(Effect.succeed(there))
+      say(`${there.status === 404 ? "applied" : "is there already:"} ${kind} ${name}`)
     }
-    say("automations and policies are not applied by a push: gcloud deploy apply --file=clouddeploy/automations.yaml")
     return yield* must(ask(server, "GET", `v1/${PARENT}/deliveryPipelines/${pipeline}`))
   })
 
