@@ -5,6 +5,7 @@ import { tmpdir } from "node:os"
 import { join, resolve } from "node:path"
 import { expect, it } from "@effect/vitest"
 import { Effect, Schedule } from "effect"
+import pg from "pg"
 import { afterAll, beforeAll } from "vitest"
 import type { TestDatabase } from "./support/database.ts"
 import { platformDatabase } from "./support/migrated-database.ts"
@@ -173,6 +174,59 @@ it.scopedLive("leaves nothing half done when its process is killed in a migratio
     yield* until(`not exists (select ${sessions})`)
     expect(yield* database.query("select to_regclass('agents.half') as half")).toEqual([{ half: null }])
     expect((yield* deliver("migrate up", migrator)).code).toBe(0)
+  })
+)
+
+it.scopedLive("goes on behind the last batch of a backfill when its process was killed in the middle", () =>
+  Effect.gen(function* () {
+    const database = yield* platformDatabase
+    const migrator = secret(database, "migrator")
+    const table =
+      "-- phase: expand\n-- Up Migration\ncreate table agents.filled (id bigint primary key, times bigint not null default 0);\n"
+    const first = release("filled", { "0900_filled.sql": table }, (surface) => surface)
+    expect((yield* deliver("migrate up", migrator, first)).code).toBe(0)
+    yield* database.query("insert into agents.filled (id) select generate_series(1, 1000)")
+    const fill =
+      "-- phase: backfill\n-- batches: 100\n-- Up Migration\nupdate agents.filled set times = times + 1\nwhere id in (select id from agents.filled where times = 0 order by id limit 100);\n"
+    const second = release("fill", { "0900_filled.sql": table, "0901_fill.sql": fill }, (surface) => surface)
+
+    const holder = new pg.Client({ connectionString: database.url })
+    yield* Effect.promise(() => holder.connect())
+    yield* Effect.promise(() => holder.query("begin; select from agents.filled where id = 350 for update"))
+    const { child, ended } = start([join(image, "deliver.js"), "migrate", "up"], {
+      AGENT_IMAGE_ROOT: second,
+      ...migrator
+    })
+    const sessions = "from pg_stat_activity where datname = current_database() and application_name = 'deliver'"
+    const until = (condition: string) =>
+      database.query<{ holds: boolean }>(`select (${condition}) as holds`).pipe(
+        Effect.filterOrFail(([row]) => row?.holds === true),
+        Effect.retry(Schedule.spaced("50 millis").pipe(Schedule.upTo("15 seconds"))),
+        Effect.orDie
+      )
+    yield* until(`exists (select ${sessions} and wait_event_type = 'Lock')`)
+    child.kill("SIGKILL")
+    yield* ended
+    yield* until(`not exists (select ${sessions})`)
+    yield* Effect.promise(() => holder.end())
+    const done =
+      "select times::int as times, count(*)::int as n, max(id)::int as last from agents.filled group by 1 order by 1 desc"
+    expect(yield* database.query(done)).toEqual([
+      { times: 1, n: 300, last: 300 },
+      { times: 0, n: 700, last: 1000 }
+    ])
+    expect((yield* deliver("migrate status", migrator, second)).stdout).toMatch(/0901_fill +backfill +new/)
+
+    const again = yield* deliver("migrate up --json", migrator, second)
+    expect(again.code, again.stdout + again.stderr).toBe(0)
+    expect(JSON.parse(again.stdout).checks).toContainEqual({
+      name: "batches of 0901_fill",
+      result: expect.stringMatching(/^700 rows in 7 batches, /)
+    })
+    expect(yield* database.query(done)).toEqual([{ times: 1, n: 1000, last: 1000 }])
+    expect(yield* database.query("select count(distinct xmin::text)::int as n from agents.filled")).toEqual([{ n: 10 }])
+    expect((yield* deliver("migrate up", migrator, second)).code).toBe(0)
+    expect(yield* database.query(done)).toEqual([{ times: 1, n: 1000, last: 1000 }])
   })
 )
 

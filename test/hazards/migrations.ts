@@ -224,6 +224,15 @@ export const migrationEntries: ReadonlyArray<(world: World) => Entry> = [
     "0003_change": `${up(more)}-- Down Migration\nalter table agents.notes drop column more;`
   }),
   file("a migration is empty", "holds no statement", { "0003_change": up("") }),
+  file("a backfill in batches does not limit them", "without", {
+    "0003_change": `-- batches: 500\n${up("update agents.notes set author = 'x' where author is null;", "backfill")}`
+  }),
+  file("a backfill in batches passes by locked rows", "leaves out rows that somebody has locked", {
+    "0003_change": `-- batches: 500\n${up("update agents.notes set author = 'x' where id in (select id from agents.notes where author is null limit 500 for update skip locked);", "backfill")}`
+  }),
+  file("rows are filled in batches", null, {
+    "0003_change": `-- batches: 500\n${up("update agents.notes set author = 'x' where id in (select id from agents.notes where author is null limit 500);", "backfill")}`
+  }),
   file("an applied migration is edited", "was edited after it had been applied", {
     "0001_notes": `${base["0001_notes"]}\nselect 1;`,
     "0003_change": up(more)

@@ -261,9 +261,22 @@ export const promises: ReadonlyArray<Promised> = [
   },
   {
     id: "C1",
-    says: "Plain SQL migrations, forward only; runners need no right to create anything",
-    tests: [[store, "has statements that prepare, and writes that work with their probes, as the runtime role"]],
-    open: "backfills do not run as a durable workflow"
+    says: "Plain SQL migrations, forward only; backfills in batches that survive a kill; runners need no right to create anything",
+    tests: [
+      [store, "has statements that prepare, and writes that work with their probes, as the runtime role"],
+      [
+        "src/gates/migrations/Batches.test.ts",
+        "changes at most so many rows in one transaction, and each once, and is applied when none is left"
+      ],
+      [
+        "src/gates/migrations/Batches.test.ts",
+        "takes its first batch back when a live release's statement would not work behind it"
+      ],
+      [
+        "test/migrations.test.ts",
+        "goes on behind the last batch of a backfill when its process was killed in the middle"
+      ]
+    ]
   },
   {
     id: "C2",

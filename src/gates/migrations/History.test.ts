@@ -5,6 +5,7 @@ import { type MigrationFile, parse } from "./MigrationFile.ts"
 const file = (name: string, sql = "create table agents.a (id int);", headers = "-- phase: expand\n"): MigrationFile =>
   parse(name, `/image/migrations/${name}.sql`, `${headers}-- Up Migration\n${sql}`)
 
+const fill = "update agents.a set b = 1 where id in (select id from agents.a where b is null order by id limit 5)"
 const one = file("0001_one")
 const two = file("0002_two")
 const three = file("0003_three")
@@ -135,5 +136,30 @@ describe("plan", () => {
 
   it("has one checksum for both kinds of line ends", () => {
     expect(parse("a", "a", "select 1;\r\nselect 2;").sha256).toBe(parse("a", "a", "select 1;\nselect 2;").sha256)
+  })
+
+  it.each([
+    ["batches of a contract step", "-- phase: contract\n-- batches: 5\n", fill],
+    ["batches without a size", "-- phase: backfill\n-- batches: some\n", fill],
+    ["batches that are no short transactions", "-- phase: backfill\n-- batches: 10001\n", fill],
+    ["batches of two statements", "-- phase: backfill\n-- batches: 5\n", `${fill}; ${fill}`],
+    ["batches of a query", "-- phase: backfill\n-- batches: 5\n", "select 1 limit 5"],
+    ["batches without a limit", "-- phase: backfill\n-- batches: 5\n", "update agents.a set b = 1 where b is null"],
+    ["batches with another limit", "-- phase: backfill\n-- batches: 50\n", fill],
+    [
+      "batches with the limit in a comment",
+      "-- phase: backfill\n-- batches: 5\n",
+      "update agents.a set b = 1 -- limit 5"
+    ],
+    ["batches past locked rows", "-- phase: backfill\n-- batches: 5\n", fill.replace(")", " for update skip locked)")]
+  ])("refuses %s", (_, headers, sql) => {
+    expect(rules(plan([file("0001_one", sql, headers)], history()))).toEqual(["batches"])
+  })
+
+  it("accepts a backfill in batches that limits them as it says", () => {
+    expect(plan([file("0001_one", fill, "-- phase: backfill\n-- batches: 5\n")], history())).toMatchObject({
+      _tag: "Apply",
+      pending: [{ batches: 5 }]
+    })
   })
 })

@@ -5,17 +5,19 @@
  * every release that may still run; record this release, so that its statements count for the next migration.
  */
 import type { SqlClient } from "@effect/sql"
-import { Data, Duration, Effect, Exit, Schedule, type Scope } from "effect"
+import { Duration, Effect, Exit, Schedule, type Scope } from "effect"
 import { Database, type DatabaseUnavailable, type Session, StatementFailed } from "../Database.ts"
 import * as Evidence from "../Evidence.ts"
 import * as Releases from "../Releases.ts"
 import { apply, type FileFailed, type Mode } from "./Apply.ts"
+import * as Batches from "./Batches.ts"
 import * as Drift from "./Drift.ts"
 import { plan } from "./History.ts"
 import { type LinterBroken, lint } from "./Lint.ts"
 import * as LockTrace from "./LockTrace.ts"
 import type { MigrationFile } from "./MigrationFile.ts"
 import * as Proof from "./Proof.ts"
+import { Refused } from "./Refused.ts"
 import type { ScratchUnusable } from "./Scratch.ts"
 import * as State from "./State.ts"
 import * as UniqueAdded from "./UniqueAdded.ts"
@@ -40,9 +42,6 @@ export interface Options {
 
 export type Failure = StatementFailed | DatabaseUnavailable | LinterBroken | State.MigratorBusy | ScratchUnusable
 
-/** What ended the work for a reason that a person must read. */
-class Refused extends Data.TaggedError("Refused")<{ readonly findings: ReadonlyArray<Evidence.Finding> }> {}
-
 const isLock = (code: string) => code === "55P03" || code === "40P01"
 
 const migrationFailed = (file: MigrationFile, failure: FileFailed): Evidence.Finding => ({
@@ -51,7 +50,10 @@ const migrationFailed = (file: MigrationFile, failure: FileFailed): Evidence.Fin
   what: `${file.name} can't be applied to this database.`,
   where: `migrations/${file.name}.sql`,
   detail: `${failure.message} (${failure.code})`,
-  why: "It was rolled back as a whole; the schema is as before.",
+  why:
+    file.batches === undefined
+      ? "It was rolled back as a whole; the schema is as before."
+      : "Its batch was rolled back; batches before it stay, and the next run goes on behind them.",
   fix: "Correct the migration: it is not applied anywhere yet, or this database differs from the others."
 })
 
@@ -62,7 +64,7 @@ const lockNotObtained = (file: MigrationFile, tries: number, holders: string): E
   where: `migrations/${file.name}.sql`,
   ...(holders === "" ? {} : { detail: `locks are held by ${holders}` }),
   why: "Waiting longer would queue every statement on that table behind the migration, and stop the runners.",
-  fix: "End or wait for the long transaction, then run the same command again. Nothing was changed by this migration."
+  fix: `End or wait for the long transaction, then run the same command again. ${file.batches === undefined ? "Nothing was changed by this migration." : "It goes on behind its last batch."}`
 })
 
 const notInTime = (file: MigrationFile): Evidence.Finding => ({
@@ -210,6 +212,20 @@ export const run = (options: Options): Effect.Effect<Evidence.Evidence, Failure,
           )
         )
 
+      /** The last word in a file's transaction: the engine is untouched, and everybody's statements still work. */
+      const judge = (file: MigrationFile, engine: string) =>
+        Effect.gen(function* () {
+          if ((yield* State.engineFingerprint(session)) !== engine) {
+            return yield* new Refused({ findings: [engineTouched(file)] })
+          }
+          const broken = yield* Proof.prove(session, demands, answers)
+          if (broken.length > 0) {
+            return yield* new Refused({
+              findings: broken.map((one) => Proof.findingOf(one, file.name, options.release))
+            })
+          }
+        })
+
       const step = (file: MigrationFile, last: boolean) =>
         Effect.gen(function* () {
           const engine = yield* State.engineFingerprint(session)
@@ -220,15 +236,7 @@ export const run = (options: Options): Effect.Effect<Evidence.Evidence, Failure,
             options.mode,
             lockMillis,
             Effect.gen(function* () {
-              if ((yield* State.engineFingerprint(session)) !== engine) {
-                return yield* new Refused({ findings: [engineTouched(file)] })
-              }
-              const broken = yield* Proof.prove(session, demands, answers)
-              if (broken.length > 0) {
-                return yield* new Refused({
-                  findings: broken.map((one) => Proof.findingOf(one, file.name, options.release))
-                })
-              }
+              yield* judge(file, engine)
               if (last && state.engine) yield* proveOwn(file.name)
               yield* State.keepChecksums(session, [...options.files], options.release)
             })
@@ -236,10 +244,10 @@ export const run = (options: Options): Effect.Effect<Evidence.Evidence, Failure,
         })
 
       /** A lock that others hold is worth waiting for, politely; everything else is not. */
-      const patiently = <R>(
+      const patiently = <A, R>(
         at: () => MigrationFile,
-        effect: Effect.Effect<void, Refused | FileFailed | StatementFailed, R>
-      ): Effect.Effect<void, Refused | StatementFailed, R> =>
+        effect: Effect.Effect<A, Refused | FileFailed | StatementFailed, R>
+      ): Effect.Effect<A, Refused | StatementFailed, R> =>
         effect.pipe(
           Effect.retry({
             times: timing.retries,
@@ -270,6 +278,18 @@ export const run = (options: Options): Effect.Effect<Evidence.Evidence, Failure,
 
       if (options.mode === "commit") {
         for (const file of pending) {
+          if (file.batches !== undefined) {
+            const engine = yield* State.engineFingerprint(session)
+            const done = yield* Batches.run({
+              session,
+              file,
+              batchTimeout: timing.proofTimeout,
+              // Batches differ in their rows alone, so the statements are proven once.
+              beforeCommit: (first) => (first ? judge(file, engine) : Effect.void),
+              patiently: (batch) => patiently(() => file, batch)
+            })
+            checks.push({ name: `batches of ${file.name}`, result: Batches.describe(done) })
+          }
           yield* patiently(() => file, step(file, file === pending.at(-1)))
           // Outside of a transaction nothing but node-pg-migrate's own row was written.
           if (!file.transactional) yield* State.keepChecksums(session, [...options.files], options.release)

@@ -6,6 +6,7 @@
  *     -- phase: expand | backfill | contract     required
  *     -- lock: WHY                               a reason to hold a lock longer than the budget (LockTrace.ts)
  *     -- unique: WHY                             why live releases never write a key of its new unique index twice
+ *     -- batches: N                              one UPDATE or DELETE of at most N rows, run until none is left (Batches.ts)
  *     -- transaction: none                       only for one CREATE, DROP or REINDEX … CONCURRENTLY
  *     -- Up Migration                            node-pg-migrate's mark; forward only, so there is no down part
  */
@@ -30,6 +31,8 @@ export interface MigrationFile {
   readonly lockReason?: string | undefined
   /** Why no live release writes a key of its unique index twice. */
   readonly uniqueReason?: string | undefined
+  /** A backfill in batches of so many rows; NaN when the header gives no number. */
+  readonly batches?: number | undefined
   readonly statements: ReadonlyArray<SqlStatement>
 }
 
@@ -57,6 +60,7 @@ const reason = (sql: string, key: string) =>
 export const parse = (name: string, path: string, content: string): MigrationFile => {
   const sql = content.replaceAll("\r\n", "\n")
   const phase = header(sql, "phase")
+  const batches = header(sql, "batches")
   return {
     name,
     path,
@@ -66,6 +70,7 @@ export const parse = (name: string, path: string, content: string): MigrationFil
     transactional: header(sql, "transaction") !== "none",
     lockReason: reason(sql, "lock"),
     uniqueReason: reason(sql, "unique"),
+    batches: batches === undefined ? undefined : /^\d+$/.test(batches) ? Number(batches) : Number.NaN,
     statements: split(sql)
   }
 }
@@ -152,6 +157,54 @@ const phaseFinding = (file: MigrationFile, statement: SqlStatement): ReadonlyArr
   return []
 }
 
+/** More rows than this in one transaction are no short one. */
+const LARGEST_BATCH = 10_000
+
+/** What would keep a backfill in batches from ending, from ending whole, or from staying short. */
+const batchFindings = (file: MigrationFile): ReadonlyArray<Finding> => {
+  if (file.batches === undefined) return []
+  const [statement, ...others] = file.statements
+  const words = statement?.words ?? ""
+  const finding = (what: string, why: string, fix: string) => [
+    hazard(file, statement?.line, { rule: "batches", what: `${file.name} ${what}`, why, fix })
+  ]
+  if (!(file.batches >= 1 && file.batches <= LARGEST_BATCH)) {
+    return finding(
+      "does not say how many rows a batch has.",
+      "A batch is one short transaction: runners wait for the rows that it has changed until it ends.",
+      `Write "-- batches: N" with N from 1 to ${LARGEST_BATCH}.`
+    )
+  }
+  if (file.phase !== "backfill" || !file.transactional) {
+    return finding(
+      "is run in batches, but is no backfill.",
+      "Only rows can be changed a few at a time; a schema changes at once.",
+      'Give it "-- phase: backfill", or remove "-- batches".'
+    )
+  }
+  if (others.length > 0 || !/^(update|delete from|with)\b/.test(words) || !/\b(update|delete from)\b/.test(words)) {
+    return finding(
+      "is run in batches, but is not one UPDATE or DELETE.",
+      "It runs until it changes no row: nothing else says of itself when it is done, or may be run again after a kill.",
+      "One statement: update … where id in (select id … where not yet done order by id limit N)."
+    )
+  }
+  if (!new RegExp(`\\blimit ${file.batches}\\b`).test(words)) {
+    return finding(
+      `changes rows in batches without "limit ${file.batches}".`,
+      "Its first batch would change every row in one transaction, and have runners wait for all of them.",
+      `Choose the rows of a batch in a subquery that ends with "limit ${file.batches}", as the header says.`
+    )
+  }
+  return /\bskip locked\b/.test(words)
+    ? finding(
+        "leaves out rows that somebody has locked.",
+        "A batch that finds nothing else would count as the last one, and those rows would stay as they were for ever.",
+        'Remove "skip locked": the migrator waits for a lock briefly, and tries the batch again.'
+      )
+    : []
+}
+
 /** What is wrong with a file that is about to be applied for the first time. */
 export const findingsOf = (file: MigrationFile): ReadonlyArray<Finding> => [
   ...(file.phase === undefined
@@ -184,6 +237,7 @@ export const findingsOf = (file: MigrationFile): ReadonlyArray<Finding> => [
         })
       ]
     : []),
+  ...batchFindings(file),
   ...file.statements.flatMap((statement) => [
     ...phaseFinding(file, statement),
     ...(transactionControl.test(statement.words)
