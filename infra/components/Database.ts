@@ -38,7 +38,7 @@ const flags = (tier: string): ReadonlyArray<readonly [string, string]> => [
   ["tcp_keepalives_count", "3"],
   // A transaction that was left open keeps vacuum from its work; ours take milliseconds.
   ["idle_in_transaction_session_timeout", "60000"],
-  // Each runner locks up to 300 shards in one session, and a partitioned table takes one lock per partition.
+  // Each runner locks up to 600 shards in one session, and a partitioned table takes one lock per partition.
   ["max_locks_per_transaction", "256"],
   ["log_lock_waits", "on"],
   ["deadlock_timeout", "1000"],

@@ -156,7 +156,7 @@ const PORTS = [1, 65_535] as const
 /** Where executions live. Part of a release's surface: see `ClusterSettings` for why it may never differ between releases. */
 export const readSharding = (reader: Reader) => ({
   shardsPerGroup: reader.integer("SHARDS_PER_GROUP", [1, 10_000], 300),
-  shardGroups: reader.list("SHARD_GROUPS", "default")
+  shardGroups: reader.list("SHARD_GROUPS", "default,enterprise")
 })
 
 /** All of them where nothing is said: then no group is without a runner. */

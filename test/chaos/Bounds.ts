@@ -7,6 +7,7 @@ import { EventStore } from "../../src/events/EventStore.ts"
 import { AgentClient } from "../../src/runtime/AgentClient.ts"
 import type { TestImage } from "../support/image.ts"
 import { databaseSecret, startPod } from "../support/pods.ts"
+import { SHARDS } from "../support/sharding.ts"
 import { until } from "../support/wait.ts"
 import type { Fleet } from "./Fleet.ts"
 import type { Fault } from "./Scenario.ts"
@@ -39,7 +40,7 @@ const settled = (stage: Fleet) =>
         where l.locktype = 'advisory' and l.granted and l.objid >= 1000000
           and l.database = (select oid from pg_database where datname = current_database())`
     ),
-    ([row]) => row?.owners === RUNNERS && row.locks === 300,
+    ([row]) => row?.owners === RUNNERS && row.locks === SHARDS,
     "90 seconds"
   )
 

@@ -17,6 +17,7 @@ import type { TestImage } from "../support/image.ts"
 import { messageStorage } from "../support/message-storage.ts"
 import { makeRoles, migrate, urlAs } from "../support/migrate.ts"
 import { databaseSecret, startPod, type TestPod } from "../support/pods.ts"
+import { sharding } from "../support/sharding.ts"
 import { until } from "../support/wait.ts"
 import { type Link, link } from "./Link.ts"
 import type { Fault } from "./Scenario.ts"
@@ -209,7 +210,7 @@ export const fleet = (options: {
     ).pipe(Effect.map((late) => late.flat()))
 
     const client = Layer.mergeAll(
-      ClusterClient.layer({ shardsPerGroup: 300, shardGroups: ["default"], messageStorage }),
+      ClusterClient.layer({ ...sharding, messageStorage }),
       EventStore.Default,
       Feed.Default
     ).pipe(

@@ -13,6 +13,7 @@ import { type TestImage, testImage } from "./image.ts"
 import { messageStorage } from "./message-storage.ts"
 import { type MigratedDatabase, migratedDatabase } from "./migrated-database.ts"
 import { databaseSecret, startPod, type TestPod } from "./pods.ts"
+import { sharding } from "./sharding.ts"
 import { until } from "./wait.ts"
 
 /** `STEP_ENGINE=journal vitest run …` plays the tests on the journal. */
@@ -33,10 +34,7 @@ export const testCluster: Effect.Effect<TestCluster, never, Scope.Scope> = Effec
   const [database, image] = yield* Effect.all([migratedDatabase, testImage()], { concurrency: 2 })
   const subnet = yield* Effect.orDie(claimSubnet)
   const secret = yield* databaseSecret(database.urlOf("runtime"))
-  const client = Layer.mergeAll(
-    ClusterClient.layer({ shardsPerGroup: 300, shardGroups: ["default"], messageStorage }),
-    EventStore.Default
-  ).pipe(
+  const client = Layer.mergeAll(ClusterClient.layer({ ...sharding, messageStorage }), EventStore.Default).pipe(
     Layer.provideMerge(
       Database.layer(databaseFromUrl(database.urlOf("runtime")), { applicationName: "test", maxConnections: 8 })
     ),

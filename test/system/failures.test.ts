@@ -6,6 +6,7 @@ import { tokensOf } from "../../src/agent/model/LocalModel.ts"
 import { AgentClient } from "../../src/runtime/AgentClient.ts"
 import { eventsOf, runId, session, summary, testCluster, untilEvent } from "../support/cluster.ts"
 import type { TestPod } from "../support/pods.ts"
+import { SHARDS } from "../support/sharding.ts"
 import { until } from "../support/wait.ts"
 
 // Each test starts a database and up to three runners of its own, beside all other tests on perhaps two cores.
@@ -28,7 +29,7 @@ const allShards = (pods: ReadonlyArray<TestPod>) =>
   until(
     "all shards held",
     shardsOf(pods),
-    (held) => held.reduce((sum, count) => sum + count, 0) === 300 && held.every((count) => count > 0),
+    (held) => held.reduce((sum, count) => sum + count, 0) === SHARDS && held.every((count) => count > 0),
     "60 seconds"
   )
 

@@ -7,6 +7,7 @@ import { vi } from "vitest"
 import { AgentClient } from "../../src/runtime/AgentClient.ts"
 import { eventsOf, runId, session, summary, testCluster, untilEvent } from "../support/cluster.ts"
 import { type Edit, testImage } from "../support/image.ts"
+import { SHARDS } from "../support/sharding.ts"
 import { until } from "../support/wait.ts"
 
 vi.setConfig({ testTimeout: 180_000 })
@@ -30,7 +31,7 @@ it.scopedLive("runs two releases side by side: what one began the other finishes
     yield* until(
       "both hold shards",
       Effect.all([old, canary].map((pod) => pod.metric("agents_shards_held"))),
-      (held) => held[0]! + held[1]! === 300 && held.every((count) => count > 0),
+      (held) => held[0]! + held[1]! === SHARDS && held.every((count) => count > 0),
       "60 seconds"
     )
     yield* Effect.gen(function* () {

@@ -4,6 +4,7 @@ import { Effect } from "effect"
 import { AgentClient } from "../../src/runtime/AgentClient.ts"
 import { runId, session, testCluster, untilEvent } from "../support/cluster.ts"
 import { type CollectedSpan, collector } from "../support/collector.ts"
+import { SHARDS } from "../support/sharding.ts"
 import { until } from "../support/wait.ts"
 
 const sessions = ["one", "two", "three", "four", "five", "six"]
@@ -33,7 +34,7 @@ it.scopedLive(
       yield* until(
         "a share of the shards on each",
         Effect.all(pods.map((pod) => pod.metric("agents_shards_held"))),
-        (held) => held.reduce((sum, count) => sum + count, 0) === 300 && held.every((count) => count > 0),
+        (held) => held.reduce((sum, count) => sum + count, 0) === SHARDS && held.every((count) => count > 0),
         "60 seconds"
       )
 

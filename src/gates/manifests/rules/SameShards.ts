@@ -34,7 +34,9 @@ export const sameShards: Rule = {
             name === "SHARDS_PER_GROUP"
               ? "Rows in the database carry the shard they were hashed to. Processes with another number look for them elsewhere: they wait for ever."
               : "A lock's number is the group's place in the sorted list. With two lists in use, two runners hold the same shard at once.",
-          fix: "Set it once, in k8s/base, and never in an overlay. In a running environment it can't be changed."
+          fix: `Set it once, in k8s/base, and never in an overlay. In a running environment ${
+            name === "SHARDS_PER_GROUP" ? "it can't be changed" : "a group can come or go at its sorted end alone"
+          }.`
         })
       }
     }
