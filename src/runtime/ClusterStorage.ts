@@ -11,8 +11,6 @@ import {
   SqlMessageStorage,
   SqlRunnerStorage
 } from "@effect/cluster"
-import { PersistenceError } from "@effect/cluster/ClusterError"
-import { MessageStorage as MessageStorageTag } from "@effect/cluster/MessageStorage"
 import { RunnerStorage as RunnerStorageTag } from "@effect/cluster/RunnerStorage"
 import { ShardId } from "@effect/cluster/ShardId"
 import type { SqlClient } from "@effect/sql/SqlClient"
@@ -20,13 +18,12 @@ import type { SqlError } from "@effect/sql/SqlError"
 import * as SqlStatement from "@effect/sql/Statement"
 import { Clock, Context, Duration, Effect, Fiber, Layer, Option } from "effect"
 import * as Alarm from "./Alarm.ts"
-import { Pool } from "./Database.ts"
+import type { Pool } from "./Database.ts"
 import * as Holding from "./Holding.ts"
 import * as ShardEpochs from "./journal/ShardEpochs.ts"
 import * as PatientStorage from "./PatientStorage.ts"
+import * as EndsOnce from "./storage/EndsOnce.ts"
 import * as GroupStorage from "./storage/GroupStorage.ts"
-import { runner } from "./storage/prepared.ts"
-import { clear } from "./storage/statements.ts"
 
 /**
  * Makes or brings forward the tables, by the library's own migrators, in the first schema of the connection's search path.
@@ -126,18 +123,6 @@ const runnerStorage = Effect.gen(function* () {
   return yield* Effect.flatMap(withPatience(storage), ShardEpochs.counting)
 })
 
-/** A storage that takes no result back: see `statements.clear`. */
-const endsOnce = <E, R>(storage: Layer.Layer<MessageStorage.MessageStorage, E, R>) =>
-  Layer.effect(
-    MessageStorageTag,
-    Effect.zipWith(MessageStorageTag, Pool, (same, pool) =>
-      MessageStorageTag.of({
-        ...same,
-        clearReplies: (requestId) => PersistenceError.refail(runner(pool)(clear, String(requestId)))
-      })
-    )
-  ).pipe(Layer.provide(storage))
-
 /** `stock` is the library's own message storage, `group` the one with group commit on the same tables. */
 export type MessageStorageKind = "stock" | "group"
 
@@ -152,7 +137,8 @@ export const layer = (
   Layer.mergeAll(
     Alarm.layer.pipe(
       Layer.provide(PatientStorage.layer),
-      Layer.provide(endsOnce(kind === "group" ? GroupStorage.layer : SqlMessageStorage.layer)),
+      Layer.provide(EndsOnce.layer),
+      Layer.provide(kind === "group" ? GroupStorage.layer : SqlMessageStorage.layer),
       Layer.provideMerge(Holding.layer)
     ),
     Layer.scopedContext(

@@ -6,12 +6,12 @@
  * an approval whose execution could not be woken is lost. Nothing of that need be: each of these may simply be said again.
  * Whoever lost its shard meanwhile is interrupted while it waits.
  */
-import { type ClusterError, Message, MessageStorage, type Snowflake } from "@effect/cluster"
+import { type Message, MessageStorage, type Snowflake } from "@effect/cluster"
 import type { Rpc } from "@effect/rpc"
-import { SqlError } from "@effect/sql/SqlError"
 import { Effect, Layer, Schedule } from "effect"
 import { isTransient } from "../events/EventStore.ts"
 import { Holding } from "./Holding.ts"
+import { answered, isTaken, sqlErrorOf } from "./storage/Answers.ts"
 
 /** Longer than any outage that a runner survives with its shards. */
 const patience = Schedule.exponential("50 millis", 2).pipe(
@@ -22,18 +22,10 @@ const patience = Schedule.exponential("50 millis", 2).pipe(
 /** How late a waiting execution hears of a reply of which it was not told: see `registerReplyHandler`. */
 const LOOK = "5 seconds"
 
-const sqlErrorOf = (error: { readonly _tag: string }): SqlError | undefined => {
-  const cause = error._tag === "PersistenceError" ? (error as ClusterError.PersistenceError).cause : undefined
-  return cause instanceof SqlError ? cause : undefined
-}
-
 const isAway = (error: { readonly _tag: string }): boolean => {
   const cause = sqlErrorOf(error)
   return cause !== undefined && isTransient(cause)
 }
-
-const isTaken = (error: { readonly _tag: string }): boolean =>
-  (sqlErrorOf(error)?.cause as { readonly code?: unknown } | undefined)?.code === "23505"
 
 const patient = <A, E extends { readonly _tag: string }, R>(
   effect: Effect.Effect<A, E, R>,
@@ -56,21 +48,16 @@ const make = Effect.gen(function* () {
     )
 
   /**
-   * What the library reads from storage carries a way back to its own `saveReply`, past the one below. It tries five times
-   * within a second; after that the request counts as being at work for as long as the process holds the shard: it is never
-   * answered and never run again. Whoever lost the shard stops, since the next owner runs it anew.
+   * The library tries five times within a second to store an answer; after that the request counts as being at work for as
+   * long as the process holds the shard: it is never answered and never run again. Whoever lost the shard stops, since the
+   * next owner runs it anew.
    */
-  const answeredPatiently = <R extends Rpc.Any>(message: Message.Incoming<R>): Message.Incoming<R> => {
-    if (message._tag !== "IncomingRequest") return message
-    const { requestId, address } = message.envelope
-    return new Message.IncomingRequest({
-      ...message,
-      respond: (reply) =>
-        patient(message.respond(reply), () => holding.has(address.shardId)).pipe(
-          Effect.catchIf(isTaken, () => answeredAlready(requestId))
-        )
-    })
-  }
+  const answeredPatiently = <R extends Rpc.Any>(message: Message.Incoming<R>) =>
+    answered(message, (answering, _, { envelope }) =>
+      patient(answering, () => holding.has(envelope.address.shardId)).pipe(
+        Effect.catchIf(isTaken, () => answeredAlready(envelope.requestId))
+      )
+    )
 
   return MessageStorage.MessageStorage.of({
     ...storage,

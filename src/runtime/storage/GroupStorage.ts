@@ -55,7 +55,8 @@ const requestRow = (envelope: RequestEnvelope, key: string | null, deliverAt: nu
   entity_type: envelope.address.entityType,
   entity_id: envelope.address.entityId,
   tag: envelope.tag,
-  payload: JSON.stringify(envelope.payload),
+  // One without payload has none to write, and a row that has no text for it could not be measured.
+  payload: JSON.stringify(envelope.payload ?? null),
   headers: JSON.stringify(envelope.headers),
   trace_id: envelope.traceId ?? null,
   span_id: envelope.spanId ?? null,

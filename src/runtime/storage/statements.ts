@@ -230,3 +230,22 @@ where request_id = $1 and kind <> 2 and (not processed or exists (select from cl
   row: Statement.NoRow,
   probe: ["1"]
 })
+
+/**
+ * Puts the end of an execution in the place of "suspended", which a runner that had lost the shard stored late: there is one
+ * reply to a request. Any other reply stays. In one statement, so that the message is never without an answer and read again.
+ */
+export const complete = Statement.make<[id: string, requestId: string, payload: string]>()({
+  name: "storage.complete",
+  text: `
+with late as (
+  update cluster.cluster_replies set id = $1, payload = $3
+  where request_id = $2 and kind = 0 and payload like '{"\\_tag":"Success","value":{"\\_tag":"Suspended"%'
+  returning id, request_id
+)
+update cluster.cluster_messages m set processed = true, last_reply_id = late.id
+from late where m.request_id = late.request_id
+returning m.id`,
+  row: Schema.Struct({ id: Schema.String }),
+  probe: ["1", "1", "[]"]
+})
