@@ -174,6 +174,10 @@ export const promises: ReadonlyArray<Promised> = [
       [
         "src/runtime/PatientStorage.test.ts",
         "answers what was read from storage when the database is back, however long that takes"
+      ],
+      [
+        "src/runtime/storage/EndsOnce.test.ts",
+        "keeps the end of an execution that a stale owner called suspended meanwhile"
       ]
     ],
     make: "test-chaos",

@@ -109,8 +109,10 @@ const endedWith = (text: string) => [
   { reply: { _tag: "Complete", exit: { _tag: "Success", value: text } }, processed: true, last: true }
 ]
 
+const KEEPS = "keeps the end of an execution that a stale owner called suspended meanwhile"
+
 for (const kind of ["stock", "group"] as const) {
-  it.scopedLive(`keeps the end of an execution that a stale owner called suspended meanwhile (${kind})`, () =>
+  it.scopedLive(`${KEEPS} (${kind})`, () =>
     Effect.gen(function* () {
       const { late, owner, sent, read, reply, stored } = yield* stage(kind)
       const before = yield* read(late)
