@@ -145,12 +145,18 @@ hazards: setup ## Judge the whole corpus of hazards, print it, and show that no 
 	@cat node_modules/.cache/hazards/table.txt
 
 .PHONY: bench
-bench: setup test/bench/dbos/node_modules/.installed ## Measure workflows beside DBOS and pgbench on one Postgres; writes docs/performance.md (ROUNDS, SECONDS, ONLY)
+bench: setup test/bench/dbos/node_modules/.installed test/bench/restate/node_modules/.installed ## Measure workflows beside stock Effect, DBOS, Restate and pgbench; writes docs/performance.md (ROUNDS, SECONDS, ONLY)
 	@node test/bench/workflows.ts
 
 # A folder of its own: nothing of it is in the application's packages.
 test/bench/dbos/node_modules/.installed: test/bench/dbos/package-lock.json
 	@cd test/bench/dbos && npm ci --omit=optional --no-audit --no-fund --loglevel=error
+	@touch $@
+
+# Its server is a program that npm brings for most processors: where it does not, the measurement goes without. No scripts: one of
+# its packages reports installations.
+test/bench/restate/node_modules/.installed: test/bench/restate/package-lock.json
+	@cd test/bench/restate && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 .PHONY: bench-sockets

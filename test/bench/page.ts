@@ -29,10 +29,13 @@ export interface Report {
   readonly load: number
 }
 
-const dbosOf = ({ rows }: Report) => rows.find(({ name }) => name.startsWith("DBOS"))
+const called = ({ rows }: Report, name: string) => rows.find((row) => row.name.startsWith(name))
 
 export const page = (report: Report): string => {
-  const dbos = dbosOf(report)
+  const dbos = called(report, "DBOS")
+  const restate = called(report, "Restate")
+  // An engine with a log of its own sends no statements.
+  const counted = (value: number) => (Number.isNaN(value) ? "–" : value.toFixed(1))
   const ratio = (value: number, other: number | undefined) =>
     other === undefined ? "" : `${(value / other).toFixed(2)}`
   const lines = report.rows.map((row) =>
@@ -40,10 +43,11 @@ export const page = (report: Report): string => {
       row.name,
       `${row.perSecond.toFixed(0)} (${row.slowest.toFixed(0)}–${row.fastest.toFixed(0)})`,
       ratio(row.perSecond, dbos?.perSecond),
+      ratio(row.perSecond, restate?.perSecond),
       report.floor === undefined ? "" : `${((100 * row.perSecond) / report.floor).toFixed(1)} %`,
       `${row.p50.toFixed(1)} / ${row.p99.toFixed(1)}`,
-      row.statements.toFixed(1),
-      row.commits.toFixed(1),
+      counted(row.statements),
+      counted(row.commits),
       `${row.workerMs === 0 ? "–" : row.workerMs.toFixed(1)} / ${row.driverMs.toFixed(1)} / ${row.serverMs.toFixed(1)}`
     ].join(" | ")
   )
@@ -54,12 +58,13 @@ The load average before it began was ${report.load.toFixed(1)}${report.load > 1 
 
 A workflow of two steps that do nothing and return a small JSON, started and awaited, ${report.inFlight} in flight. Engines are started,
 measured for ${report.seconds} s and ended in turn, ${report.rounds} rounds; medians. \`one process\`: the client is in the worker's process. Otherwise
-client and runners are processes of their own, on the same processors as Postgres. Latency is that of one workflow at a time.
+client and runners are processes of their own, on the same processors as Postgres. \`ours\` is \`STEP_ENGINE=journal\` and
+\`MESSAGE_STORAGE=group\`, \`stock Effect\` sets both to \`stock\`. Restate keeps its own log and not Postgres. Latency is that of one workflow at a time.
 
 ![Completed workflows a second](performance.svg)
 
-| Engine | workflows/s (slowest–fastest round) | ratio to DBOS | share of the floor | p50 / p99 alone, ms | statements | commits | CPU worker / client / server, ms |
-| --- | --- | --- | --- | --- | --- | --- | --- |
+| Engine | workflows/s (slowest–fastest round) | ratio to DBOS | to Restate | share of the floor | p50 / p99 alone, ms | statements | commits | CPU worker / client / server, ms |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- |
 ${lines.map((line) => `| ${line} |`).join("\n")}
 ${
   report.floor === undefined
@@ -71,7 +76,7 @@ Statements, commits and CPU are a workflow's; commits include those of reads. \`
 }
 
 const WIDTH = 720
-const LABEL = 190
+const LABEL = 270
 const BAR = 22
 const GAP = 12
 

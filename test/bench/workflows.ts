@@ -10,7 +10,7 @@ import { writeFile } from "node:fs/promises"
 import { loadavg } from "node:os"
 import { join } from "node:path"
 import { Effect } from "effect"
-import { dbos, type Engine, ours, type Running } from "./engines/Engine.ts"
+import { dbos, type Engine, ours, type Running, restate, restateIsThere } from "./engines/Engine.ts"
 import { floor } from "./floor.ts"
 import { page, plot, type Row } from "./page.ts"
 import { cpuMillis, machine, median, number, print, quantile, type World, world } from "./world.ts"
@@ -20,11 +20,21 @@ const seconds = number("SECONDS", 6)
 const IN_FLIGHT = 50
 const WARM_SECONDS = 4
 
+/** What the runners, and with one process the clients, are told. */
+const STOCK = { MESSAGE_STORAGE: "stock", STEP_ENGINE: "stock" }
+const GROUP = { MESSAGE_STORAGE: "group", STEP_ENGINE: "stock" }
+const JOURNAL = { MESSAGE_STORAGE: "group", STEP_ENGINE: "journal" }
+
 const engines: ReadonlyArray<Engine> = [
-  ours({ name: "ours, one runner", database: "one_runner", runners: 1 }),
-  ours({ name: "ours, three runners", database: "three_runners", runners: 3 }),
-  ours({ name: "ours, one process", database: "one_process", runners: 0 }),
-  dbos
+  ours({ name: "ours, one process", database: "journal_local", runners: 0, env: JOURNAL }),
+  ours({ name: "without journal, one process", database: "group_local", runners: 0, env: GROUP }),
+  ours({ name: "stock Effect, one process", database: "stock_local", runners: 0, env: STOCK }),
+  dbos,
+  ours({ name: "ours, client and runner", database: "journal_remote", runners: 1, env: JOURNAL }),
+  ours({ name: "ours, client and 3 runners", database: "journal_three", runners: 3, env: JOURNAL }),
+  ours({ name: "without journal, client and runner", database: "group_remote", runners: 1, env: GROUP }),
+  ours({ name: "stock Effect, client and runner", database: "stock_remote", runners: 1, env: STOCK }),
+  ...(restateIsThere ? [restate] : [])
 ].filter(({ name }) => name.includes(process.env["ONLY"] ?? ""))
 
 interface Sample {
@@ -39,7 +49,7 @@ interface Sample {
 }
 
 /** What the database and the processes have done so far. */
-const spent = (running: Running, { query, server }: World, database: string) =>
+const spent = (running: Running, { query, server }: World, database: string | undefined) =>
   Effect.gen(function* () {
     // Backends tell what they committed once a second at most.
     yield* Effect.sleep("1200 millis")
@@ -47,14 +57,14 @@ const spent = (running: Running, { query, server }: World, database: string) =>
       `select d.xact_commit as commits,
          (select coalesce(sum(s.calls), 0) from pg_stat_statements s where s.dbid = d.datid) as statements
        from pg_stat_database d where d.datname = $1`,
-      [database]
+      [database ?? null]
     )
     return {
       statements: Number(row?.statements),
       commits: Number(row?.commits),
       workers: cpuMillis(running.workers),
       driver: cpuMillis([running.driver]),
-      server: cpuMillis([server.pid])
+      server: cpuMillis([running.server ?? server.pid])
     }
   })
 
@@ -92,13 +102,13 @@ const program = Effect.gen(function* () {
       const measured = yield* sample(engine, urls.get(engine.name) ?? "", place)
       samples.get(engine.name)?.push(measured)
       yield* print(
-        `round ${round}  ${engine.name.padEnd(24)} ${measured.perSecond.toFixed(0).padStart(5)}/s  p50 ${measured.p50.toFixed(1)} ms  p99 ${measured.p99.toFixed(1)} ms`
+        `round ${round}  ${engine.name.padEnd(38)} ${measured.perSecond.toFixed(0).padStart(5)}/s  p50 ${measured.p50.toFixed(1)} ms  p99 ${measured.p99.toFixed(1)} ms`
       )
     }
     const at = yield* floor(floorUrl, seconds)
     if (at !== undefined) floors.push(at)
     yield* print(
-      `round ${round}  ${"pgbench".padEnd(24)} ${at === undefined ? "is not installed" : `${at.toFixed(0)}/s`}`
+      `round ${round}  ${"pgbench".padEnd(38)} ${at === undefined ? "is not installed" : `${at.toFixed(0)}/s`}`
     )
   }
   const [version] = yield* place.query<{ server_version: string }>("show server_version")

@@ -1,5 +1,9 @@
 /** What `make bench` measures. An engine is a driver process, and the workers that it needs. */
 import { type ChildProcess, spawn } from "node:child_process"
+import { existsSync } from "node:fs"
+import { mkdtemp, rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { Effect, type Scope } from "effect"
 import { databaseSecret } from "../../support/pods.ts"
@@ -15,12 +19,14 @@ export interface Running {
   readonly run: (inFlight: number, seconds: number) => Effect.Effect<Measured, Error>
   readonly driver: number
   readonly workers: ReadonlyArray<number>
+  /** The process that stores, where it is not Postgres. */
+  readonly server?: number
 }
 
 export interface Engine {
   readonly name: string
-  /** Of its own in the server. */
-  readonly database: string
+  /** Of its own in the server; an engine with a store of its own has none. */
+  readonly database: string | undefined
   readonly prepare: (world: World) => Effect.Effect<string>
   /** Succeeds when a first workflow is done. */
   readonly start: (world: World, url: string) => Effect.Effect<Running, Error, Scope.Scope>
@@ -30,16 +36,25 @@ export interface Engine {
 const POOL = "10"
 
 const start = (file: string, env: Readonly<Record<string, string>>) =>
+  started(
+    process.execPath,
+    ["--disable-warning=ExperimentalWarning", fileURLToPath(new URL(file, import.meta.url))],
+    { DATABASE_POOL_MAX: POOL, ...env },
+    "ipc"
+  )
+
+const started = (
+  program: string,
+  args: ReadonlyArray<string>,
+  env: Readonly<Record<string, string>>,
+  channel: "ipc" | "ignore"
+) =>
   Effect.acquireRelease(
     Effect.sync(() =>
-      spawn(
-        process.execPath,
-        ["--disable-warning=ExperimentalWarning", fileURLToPath(new URL(file, import.meta.url))],
-        {
-          env: { PATH: process.env["PATH"], DATABASE_POOL_MAX: POOL, ...env },
-          stdio: ["ignore", "inherit", "inherit", "ipc"]
-        }
-      )
+      spawn(program, args, {
+        env: { PATH: process.env["PATH"], ...env },
+        stdio: ["ignore", "inherit", "inherit", channel]
+      })
     ),
     (child) =>
       Effect.async<void>((resume) => {
@@ -111,4 +126,52 @@ export const dbos: Engine = {
   database: "dbos",
   prepare: ({ emptyDatabase }) => emptyDatabase("dbos"),
   start: (_, url) => drive("../dbos/driver.mjs", { DATABASE_URL: url }, [])
+}
+
+/** Where npm puts it; there is none for some processors. */
+const restateServer = fileURLToPath(
+  new URL(
+    `../restate/node_modules/@restatedev/restate-server-${process.platform}-${process.arch}/bin/restate-server`,
+    import.meta.url
+  )
+)
+export const restateIsThere = existsSync(restateServer)
+
+/** A server with its own log (fsync, as it comes), a worker that it calls, and a client. */
+export const restate: Engine = {
+  name: "Restate 1.7, server, worker and client",
+  database: undefined,
+  prepare: () => Effect.succeed(""),
+  start: ({ subnet }) =>
+    Effect.gen(function* () {
+      const folder = yield* Effect.acquireRelease(
+        Effect.promise(() => mkdtemp(join(tmpdir(), "agents-bench-restate-"))),
+        (path) => Effect.promise(() => rm(path, { recursive: true, force: true }))
+      )
+      const at = (port: number) => `${subnet.address(90)}:${port}`
+      const [fabric, ingress, admin, worker] = [at(5122), at(8080), at(9070), at(9080)]
+      const server = yield* started(
+        restateServer,
+        [],
+        {
+          HOME: folder,
+          RESTATE_BASE_DIR: folder,
+          RESTATE_NODE_NAME: "bench",
+          RESTATE_LISTEN_MODE: "tcp",
+          RESTATE_BIND_ADDRESS: fabric,
+          RESTATE_ADVERTISED_ADDRESS: `http://${fabric}`,
+          RESTATE_INGRESS__BIND_ADDRESS: ingress,
+          RESTATE_ADMIN__BIND_ADDRESS: admin,
+          RESTATE_DISABLE_TELEMETRY: "true",
+          DO_NOT_TRACK: "1",
+          RUST_LOG: "off"
+        },
+        "ignore"
+      )
+      const service = yield* start("../restate/service.mjs", { ADDRESS: worker })
+      const running = yield* drive("../restate/driver.mjs", { INGRESS: ingress, ADMIN: admin, WORKER: worker }, [
+        service.pid ?? -1
+      ])
+      return { ...running, server: server.pid ?? -1 }
+    })
 }
