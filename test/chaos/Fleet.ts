@@ -14,7 +14,7 @@ import * as ClusterClient from "../../src/runtime/ClusterClient.ts"
 import * as Database from "../../src/runtime/Database.ts"
 import { databaseFromUrl } from "../../src/runtime/Settings.ts"
 import type { TestImage } from "../support/image.ts"
-import { messageStorage } from "../support/message-storage.ts"
+import { messageStorage, stepEngine } from "../support/message-storage.ts"
 import { makeRoles, migrate, urlAs } from "../support/migrate.ts"
 import { databaseSecret, startPod, type TestPod } from "../support/pods.ts"
 import { sharding } from "../support/sharding.ts"
@@ -114,6 +114,7 @@ export const fleet = (options: {
               env: {
                 DATABASE_SECRET_DIR: secret,
                 MESSAGE_STORAGE: messageStorage,
+                STEP_ENGINE: stepEngine,
                 LOG_LEVEL: process.env["CHAOS_LOG_LEVEL"] ?? "Info"
               }
             }).pipe(Scope.extend(scope))

@@ -4,6 +4,7 @@
  *     SEED=n          plays this one alone
  *     SCHEDULES=200   how many, from FIRST (default: drawn from the clock, and printed)
  *     LANES=3         how many fleets, each with a database of its own, are played on at once
+ *     MESSAGE_STORAGE=group, STEP_ENGINE=journal   the runners' storage and step engine (default: stock)
  *     BUSY=0          busy processes beside them, to take the processors away
  *
  * Ends with 1 and the seeds when a promise was broken; what the runners printed is then in a file that is named.
@@ -14,6 +15,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Cause, Effect, Exit, Scope } from "effect"
 import { testImage } from "../support/image.ts"
+import { messageStorage, stepEngine } from "../support/message-storage.ts"
 import { fleet } from "./Fleet.ts"
 import { check } from "./History.ts"
 import { play } from "./Play.ts"
@@ -92,7 +94,9 @@ const program = Effect.gen(function* () {
       }
     }
   }).pipe(Effect.scoped)
-  yield* print(`${count} schedules from SEED=${first}, ${lanes} fleets of ${RUNNERS} runners`)
+  yield* print(
+    `${count} schedules from SEED=${first}, ${lanes} fleets of ${RUNNERS} runners, message storage ${messageStorage}, step engine ${stepEngine}`
+  )
   yield* Effect.all(
     Array.from({ length: lanes }, () => lane),
     { concurrency: "unbounded", discard: true }

@@ -10,14 +10,11 @@ import * as ClusterClient from "../../src/runtime/ClusterClient.ts"
 import * as Database from "../../src/runtime/Database.ts"
 import { databaseFromUrl } from "../../src/runtime/Settings.ts"
 import { type TestImage, testImage } from "./image.ts"
-import { messageStorage } from "./message-storage.ts"
+import { messageStorage, stepEngine } from "./message-storage.ts"
 import { type MigratedDatabase, migratedDatabase } from "./migrated-database.ts"
 import { databaseSecret, startPod, type TestPod } from "./pods.ts"
 import { sharding } from "./sharding.ts"
 import { until } from "./wait.ts"
-
-/** `STEP_ENGINE=journal vitest run …` plays the tests on the journal. */
-const stepEngine = process.env["STEP_ENGINE"] === "journal" ? "journal" : "stock"
 
 export interface TestCluster {
   readonly database: MigratedDatabase
