@@ -36,6 +36,8 @@ const clouddeploy = "infra/clouddeploy.test.ts"
 const stacks = "infra/stacks.test.ts"
 const versions = "test/system/versions.test.ts"
 const engineTables = "src/data/EngineTables.test.ts"
+const journal = "src/runtime/journal/Journal.test.ts"
+const readers = "src/runtime/journal/Readers.test.ts"
 const twoVersions =
   "gives starts the newest version that every live runner carries, and lets no runner in that lacks what is open"
 const killed = "takes over within 5 s of a kill, and does not pause for as long when the runner comes back"
@@ -95,7 +97,11 @@ export const promises: ReadonlyArray<Promised> = [
     tests: [
       [store, "writes what is repeated once, and gives ids in order"],
       [store, "shows ids in the order of their commits, so that a follower misses none and sees none twice"],
-      ["src/agent/steps.test.ts", "writes the answer once when two runners are at work on it at the same time"]
+      ["src/agent/steps.test.ts", "writes the answer once when two runners are at work on it at the same time"],
+      [journal, "takes the outcome that another run of the step recorded first"],
+      [readers, "begins as messages beside an old release, goes on in the journal after it, and repeats no step"],
+      [readers, "lets no release come back that does not read what is recorded"],
+      ["test/system/storage.test.ts", "carries on on either storage what a runner with the other one began"]
     ],
     make: "test-chaos"
   },
@@ -175,6 +181,7 @@ export const promises: ReadonlyArray<Promised> = [
         "src/runtime/PatientStorage.test.ts",
         "answers what was read from storage when the database is back, however long that takes"
       ],
+      [journal, "refuses the step of a runner that lost the shard, and records it nowhere"],
       [
         "src/runtime/storage/EndsOnce.test.ts",
         "keeps the end of an execution that a stale owner called suspended meanwhile"
