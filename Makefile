@@ -124,6 +124,10 @@ surface-check: setup ## Fail when surface.json is not what the code says
 manifests: setup ## Render the overlays and check them against the manifest rules
 	@$(DELIVER) gate manifests
 
+.PHONY: migrations
+migrations: setup ## Apply all migrations to a Postgres of its own, and compare what stands there with the history
+	@node tools/migrations.ts
+
 .PHONY: goldens
 goldens: setup ## Write anew what every overlay renders to (review and commit the diff; `make test` compares)
 	@node test/goldens/write.ts

@@ -59,7 +59,7 @@ describe("the builds", () => {
     expect(parts).toContain("lint-delivery")
     for (const [file, { steps }] of checking) {
       const done = steps.map(target)
-      for (const part of [...parts, "tests", "manifests", "audit"]) expect(done, file).toContain(part)
+      for (const part of [...parts, "tests", "manifests", "migrations", "audit"]) expect(done, file).toContain(part)
     }
   })
 

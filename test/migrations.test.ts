@@ -149,6 +149,42 @@ it.scopedLive("walks this commit's migrations through a database's life", () =>
   })
 )
 
+it.scopedLive(
+  "tries migrations in the scratch database that the Secret names, and finds what was changed by hand",
+  () =>
+    Effect.gen(function* () {
+      const database = yield* platformDatabase
+      const scratch = yield* platformDatabase
+      const migrator = secret(database, "migrator")
+      const named = join(migrator.DATABASE_SECRET_DIR, "scratch-database")
+      writeFileSync(named, `${scratch.name}\n`)
+
+      const first = yield* deliver("migrate up --json", migrator)
+      expect(first.code, first.stdout + first.stderr).toBe(0)
+      const result = (check: string): string | undefined =>
+        JSON.parse(first.stdout).checks.find(({ name }: { name: string }) => name === check)?.result
+      expect(result("locks")).toContain("0012_closed_tenants: none that block")
+      expect(result("drift")).toContain("against 0 migrations replayed: 0 differ")
+      const again = yield* deliver("migrate up", migrator)
+      expect(again.stdout).toMatch(/against \d\d migrations replayed: 0 differ/)
+      expect(again.code).toBe(0)
+
+      yield* database.query("alter table agents.runs add column by_hand text")
+      const refused = yield* deliver("migrate up", migrator)
+      expect(refused.stdout).toContain("agents.runs.by_hand")
+      expect(refused.code).toBe(10)
+      expect(yield* scratch.query("select to_regnamespace('agents') as left")).toEqual([{ left: null }])
+
+      // The Secret is of another database.
+      const other = yield* deliver(`gate migrations --database-url ${database.urlOf("migrator")}`, migrator)
+      expect(other.stdout).toContain("no scratch database was given")
+      writeFileSync(named, "\n")
+      const empty = yield* deliver("migrate up", migrator)
+      expect(empty.stderr).toContain(`${named} is empty`)
+      expect(empty.code).toBe(12)
+    })
+)
+
 it.scopedLive("leaves nothing half done when its process is killed in a migration", () =>
   Effect.gen(function* () {
     const database = yield* platformDatabase

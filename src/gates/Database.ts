@@ -75,14 +75,16 @@ export const fromUrl = (text: string): Effect.Effect<Settings, DatabaseUnavailab
     })
   })
 
+const readSecret = (folder: string, name: string) =>
+  Effect.tryPromise({
+    try: async () => (await readFile(join(folder, name), "utf8")).trim(),
+    catch: (cause) => cause as NodeJS.ErrnoException
+  })
+
 /** Reads a mounted Secret: a folder with the files host, port, database, username, password and, if wanted, sslmode. */
 export const fromSecret = (folder: string): Effect.Effect<Settings, DatabaseUnavailable> =>
   Effect.gen(function* () {
-    const read = (name: string) =>
-      Effect.tryPromise({
-        try: async () => (await readFile(join(folder, name), "utf8")).trim(),
-        catch: (cause) => cause as NodeJS.ErrnoException
-      })
+    const read = (name: string) => readSecret(folder, name)
     const required = (name: string) =>
       read(name).pipe(
         Effect.mapError((cause) =>
@@ -121,6 +123,46 @@ export const fromSecret = (folder: string): Effect.Effect<Settings, DatabaseUnav
       sslmode
     }
   })
+
+/**
+ * An empty database where migrations are tried: `--scratch-url`, or the one that the file `scratch-database` of the mounted Secret
+ * names. It is on the same server and belongs to the same role, so that a new password is new for both. Undefined: there is none.
+ */
+export const scratchSettings = (
+  given: { readonly databaseUrl: string | undefined; readonly scratchUrl: string | undefined },
+  env: Readonly<Record<string, string | undefined>>
+): Effect.Effect<Settings | undefined, DatabaseUnavailable> => {
+  const folder = env["DATABASE_SECRET_DIR"]
+  if (given.scratchUrl !== undefined) return fromUrl(given.scratchUrl)
+  // The Secret is of another database than the one that was asked for.
+  if (given.databaseUrl !== undefined || folder === undefined || folder === "") return Effect.succeed(undefined)
+  return readSecret(folder, SCRATCH).pipe(
+    Effect.catchAll((cause) =>
+      cause.code === "ENOENT"
+        ? Effect.succeed(undefined)
+        : Effect.fail(
+            unavailable(
+              ExitCode.preconditionMissing,
+              `The scratch database's name can't be read from ${join(folder, SCRATCH)}: ${cause.message}. Without that file, migrations are not tried beforehand.`
+            )
+          )
+    ),
+    Effect.flatMap((database) =>
+      database === undefined
+        ? Effect.succeed(undefined)
+        : database === ""
+          ? Effect.fail(
+              unavailable(
+                ExitCode.preconditionMissing,
+                `${join(folder, SCRATCH)} is empty. It names an empty database on the same server; leave the file out when there is none.`
+              )
+            )
+          : Effect.map(fromSecret(folder), (settings) => ({ ...settings, database }))
+    )
+  )
+}
+
+const SCRATCH = "scratch-database"
 
 /** `--database-url` if it was given, else the mounted Secret that `DATABASE_SECRET_DIR` names. */
 export const settings = (

@@ -11,6 +11,16 @@ export const databaseFlags: Readonly<Record<string, Flag>> = {
   }
 }
 
+/** Of the verbs that try migrations. */
+export const scratchFlag: Readonly<Record<string, Flag>> = {
+  "scratch-url": {
+    type: "string",
+    value: "URL",
+    description:
+      "an empty database where migrations are tried; else the one that the Secret's file scratch-database names"
+  }
+}
+
 /** How many of something a verb works on at most; so many by default. */
 export const limitFlag = (of: string, doing: string): Flag => ({
   type: "string",

@@ -1,14 +1,14 @@
 /** `deliver migrate up` and `deliver migrate status` */
 import { Effect } from "effect"
 import { ExitCode } from "../../domain/ExitCode.ts"
-import { databaseFlags } from "./databaseFlags.ts"
+import { databaseFlags, scratchFlag } from "./databaseFlags.ts"
 import type { Verb } from "./Verb.ts"
 
 export const migrateUpVerb: Verb = {
   name: "migrate up",
   summary: "Apply the new migrations, each only if every release that may still run goes on working",
   example: "DATABASE_SECRET_DIR=/var/run/secrets/agents/database deliver migrate up",
-  flags: databaseFlags,
+  flags: { ...databaseFlags, ...scratchFlag },
   positionals: [],
   run: (args) =>
     Effect.flatMap(

@@ -2,7 +2,7 @@
 
 import { join } from "node:path"
 import { Context, Effect, Layer } from "effect"
-import { Database, fromUrl, layer } from "../../gates/Database.ts"
+import { Database, layer, scratchSettings } from "../../gates/Database.ts"
 import { placeFromEnv } from "../../gates/Evidence.ts"
 import * as Image from "../../gates/Image.ts"
 import type { Mode } from "../../gates/migrations/Apply.ts"
@@ -29,13 +29,14 @@ export const runMigrations = (args: Arguments, mode: Mode) =>
       const root = Image.root()
       const { folder, files } = migrationsOf(root)
       const { target, rollout } = placeFromEnv(process.env)
-      const scratchUrl = yield* text(args, "scratch-url")
+      const place = yield* scratchSettings(
+        { databaseUrl: yield* text(args, "database-url"), scratchUrl: yield* text(args, "scratch-url") },
+        process.env
+      )
       const scratch =
-        scratchUrl === undefined
+        place === undefined
           ? undefined
-          : Layer.build(layer(yield* fromUrl(scratchUrl))).pipe(
-              Effect.flatMap((context) => Context.get(context, Database).session)
-            )
+          : Layer.build(layer(place)).pipe(Effect.flatMap((context) => Context.get(context, Database).session))
       return yield* Migrate.run({
         release: yield* Image.release(root),
         surface: yield* Image.surface(root, SurfaceStatements),

@@ -56,11 +56,16 @@ const read = (session: Session) =>
 /**
  * Runs the file in the open transaction of a scratch session and watches it. Empty tables are enough: what is scanned or
  * rewritten does not depend on their rows. What was there before must be committed: a table that this transaction made is locked.
+ * `ofNobody`: whether no release uses a table yet, so that nobody waits for it.
  */
-export const trace = (session: Session, file: MigrationFile): Effect.Effect<Trace, StatementFailed> =>
+export const trace = (
+  session: Session,
+  file: MigrationFile,
+  ofNobody: (oid: string) => boolean = () => false
+): Effect.Effect<Trace, StatementFailed> =>
   Effect.gen(function* () {
     const before = yield* read(session)
-    const known = new Map([...before].map(([oid, { name }]) => [oid, name]))
+    const known = new Map([...before].filter(([oid]) => !ofNobody(oid)).map(([oid, { name }]) => [oid, name]))
     const steps: Array<Step> = []
     let last = before
     for (const { text, line, words } of file.statements) {
@@ -115,12 +120,16 @@ export const traceAll = (
         Effect.mapError(unusable(`${file.name} can't be replayed`))
       )
     }
+    // A table that is made by a migration of the same run is used by nobody before the run has ended.
+    const there = yield* read(scratch).pipe(Effect.mapError(unusable("The tables can't be listed")))
     const traces: Array<Trace> = []
     for (const file of pending) {
       const one = yield* Effect.either(
         inTransaction<Trace | undefined>(
           scratch,
-          file.transactional ? trace(scratch, file) : Effect.as(scratch.script(bare(file)), undefined)
+          file.transactional
+            ? trace(scratch, file, (oid) => !there.has(oid))
+            : Effect.as(scratch.script(bare(file)), undefined)
         )
       )
       if (one._tag === "Left") return { traces, failed: file.name }

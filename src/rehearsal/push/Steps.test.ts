@@ -18,6 +18,7 @@ describe("what a push does", () => {
       "lint",
       "surface",
       "manifests",
+      "migrations",
       "lint-delivery",
       "test"
     ])

@@ -16,7 +16,7 @@ export type Plan =
   | { readonly _tag: "Steps"; readonly steps: ReadonlyArray<Step> }
   | { readonly _tag: "Refused"; readonly reason: string }
 
-const CHECKS = ["typecheck", "lint", "surface", "manifests", "lint-delivery", "test"]
+const CHECKS = ["typecheck", "lint", "surface", "manifests", "migrations", "lint-delivery", "test"]
 const NOTHING: Readonly<Record<string, string>> = {
   restore: "packages and tools of this machine serve",
   save: "packages and tools of this machine serve",
