@@ -146,7 +146,7 @@ google-schemas: setup ## Write Google's shapes of builds and pipelines anew (nee
 .PHONY: hazards
 hazards: setup ## Judge the whole corpus of hazards, print it, and show that no rule of a gate could be missed
 	@HAZARDS=all vitest run --project parts test/hazards
-	@cat node_modules/.cache/hazards/table.txt
+	@cat node_modules/.cache/hazards/table.txt node_modules/.cache/hazards/typescript.txt
 
 .PHONY: bench
 bench: setup test/bench/dbos/node_modules/.installed test/bench/restate/node_modules/.installed ## Measure workflows beside stock Effect, DBOS, Restate and pgbench; writes docs/performance.md (ROUNDS, SECONDS, ONLY)
