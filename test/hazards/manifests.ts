@@ -174,6 +174,26 @@ export const broken: ReadonlyArray<Broken> = [
     says: "SHARDS_PER_GROUP is not set"
   },
   {
+    rule: "groups-taken",
+    when: "the only pool takes the shards of one group",
+    edit: (set) => setEnv(runner(set, "prod-one"), "ASSIGNED_SHARD_GROUPS", { value: "default" }),
+    says: "No runner takes the shards of the group enterprise"
+  },
+  {
+    rule: "groups-taken",
+    when: "a group's only pool has no replicas",
+    edit: (set) => {
+      const dev = set.steps.find(({ overlay }) => overlay.endsWith("dev"))!
+      const pool: Loose = structuredClone(at(set, "dev", RUNNERS))
+      pool.metadata.name = `${pool.metadata.name}-enterprise`
+      pool.spec.replicas = 0
+      setEnv(pool.spec.template.spec.containers[0], "ASSIGNED_SHARD_GROUPS", { value: "enterprise" })
+      setEnv(runner(set), "ASSIGNED_SHARD_GROUPS", { value: "default" })
+      dev.objects.push(pool)
+    },
+    says: "No runner takes the shards of the group enterprise"
+  },
+  {
     rule: "runner-address",
     when: "the runner's address is the one it listens on",
     edit: (set) => setEnv(runner(set), "RUNNER_HOST", { value: "0.0.0.0" }),

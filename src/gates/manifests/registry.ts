@@ -4,6 +4,7 @@ import { approval } from "./rules/Approval.ts"
 import { connectionBudget } from "./rules/ConnectionBudget.ts"
 import { drainTime } from "./rules/DrainTime.ts"
 import { fences } from "./rules/Fences.ts"
+import { groupsTaken } from "./rules/GroupsTaken.ts"
 import { imageDigests } from "./rules/ImageDigests.ts"
 import { knownIdentities } from "./rules/KnownIdentities.ts"
 import { labelsOutOfTemplates } from "./rules/LabelsOutOfTemplates.ts"
@@ -28,6 +29,7 @@ export const rules: ReadonlyArray<Rule> = [
   rollingUpdate,
   labelsOutOfTemplates,
   sameShards,
+  groupsTaken,
   runnerAddress,
   publishNotReady,
   drainTime,
