@@ -9,7 +9,6 @@ import type { Query } from "../drills/Invariants.ts"
 import type { KubeObject } from "./drivers/Driver.ts"
 import { ToolFailed } from "./Errors.ts"
 import { exec } from "./Exec.ts"
-import type { PostgresServer } from "./postgres/EmbeddedPostgres.ts"
 import { parseObjects } from "./release/Render.ts"
 
 /** The roles of SYSTEM C1. Migrations grant to them; nobody but the platform makes them. */
@@ -18,10 +17,25 @@ export type Role = (typeof ROLES)[number]
 
 export const NAMESPACE = "agents"
 
+/** As Pulumi names it: the gates' own account, where a driver has an identity for each account. */
+export const GATE_CALLER = "agent-gate@rehearsal.localhost"
+
 export interface IdentityProvider {
   readonly issuer: string
   readonly audience: string
   readonly jwksUrl: string
+  /** Where pods find Google's metadata server, unless their driver tells them. */
+  readonly metadataHost?: string
+  /** Whose tokens the gates may show. */
+  readonly gateCaller: string
+}
+
+export interface Server {
+  /** Where pods reach it. */
+  readonly host: string
+  readonly port: number
+  /** A URL of the superuser for the given database, from here. */
+  readonly url: (database: string) => string
 }
 
 export interface TargetPlatform {
@@ -51,7 +65,7 @@ const secret = (name: string, stringData: Readonly<Record<string, string>>): Kub
 })
 
 /** Makes the roles of the server, or gives those that are there a password of this run. */
-export const make = (server: PostgresServer): Effect.Effect<Platform, ToolFailed, Scope.Scope> =>
+export const make = (server: Server): Effect.Effect<Platform, ToolFailed, Scope.Scope> =>
   Effect.gen(function* () {
     const passwords = Object.fromEntries(ROLES.map((role) => [role, crypto.randomUUID()])) as Record<Role, string>
     const admin = yield* poolOf(server.url("postgres"))
@@ -103,7 +117,8 @@ export const make = (server: PostgresServer): Effect.Effect<Platform, ToolFailed
                   IDENTITY_ISSUER: identity.issuer,
                   IDENTITY_AUDIENCE: identity.audience,
                   IDENTITY_JWKS_URL: identity.jwksUrl,
-                  GATE_CALLERS: "agent-gate@rehearsal.localhost"
+                  GATE_CALLERS: identity.gateCaller,
+                  ...(identity.metadataHost === undefined ? {} : { GCE_METADATA_HOST: identity.metadataHost })
                 }
               }
             ],
@@ -134,7 +149,7 @@ const readOnly = async <Row extends object>(pool: pg.Pool, text: string, pattern
 }
 
 /** Makes a database of the superuser's own, unless it is there. */
-export const database = (server: PostgresServer, name: string): Effect.Effect<void, ToolFailed> =>
+export const database = (server: Server, name: string): Effect.Effect<void, ToolFailed> =>
   Effect.scoped(
     Effect.gen(function* () {
       const admin = yield* poolOf(server.url("postgres"))

@@ -10,15 +10,12 @@ import type { CallFailed } from "../drills/GatewayClient.ts"
 import { type DeliveryConfigInvalid, readDelivery } from "./clouddeploy/DeliveryConfig.ts"
 import * as Delivery from "./Delivery.ts"
 import type { DriverFailed, ManifestRefused, NotFound } from "./drivers/Driver.ts"
-import * as ProcessDriver from "./drivers/processes/ProcessDriver.ts"
 import { PreconditionMissing, TargetUnknown, type ToolFailed } from "./Errors.ts"
-import * as Identity from "./Identity.ts"
 import * as Lock from "./Lock.ts"
-import * as SteadyLoad from "./load/SteadyLoad.ts"
-import { claimSubnet, type LoopbackUnavailable } from "./net/Loopback.ts"
+import type { LoopbackUnavailable } from "./net/Loopback.ts"
 import * as Platform from "./Platform.ts"
 import { type Progress, seconds } from "./Progress.ts"
-import * as Postgres from "./postgres/EmbeddedPostgres.ts"
+import type * as Postgres from "./postgres/EmbeddedPostgres.ts"
 import * as Git from "./release/Git.ts"
 import * as Release from "./release/Release.ts"
 import * as Measured from "./report/Measured.ts"
@@ -26,7 +23,9 @@ import { Report, type Step } from "./report/Report.ts"
 import { stateOf } from "./rollout/Rollout.ts"
 import { type Target, verdictOf } from "./Target.ts"
 import * as Tools from "./Tools.ts"
-import { LOAD_SESSIONS, type Releases, walk } from "./Walk.ts"
+import { type Releases, walk } from "./Walk.ts"
+import * as OnKubernetes from "./world/OnKubernetes.ts"
+import * as OnProcesses from "./world/OnProcesses.ts"
 
 export interface Options {
   /** Any folder of the repository. */
@@ -35,6 +34,8 @@ export interface Options {
   readonly until?: string
   readonly allowDirty: boolean
   readonly progress: Progress
+  /** Hands the pods to a cluster; absent, they are processes of this machine. */
+  readonly kubernetes?: OnKubernetes.Options
   /** Asked before a rollout to a target that requires approval. */
   readonly approve: (release: Release.Release, target: string) => Effect.Effect<boolean, ToolFailed>
 }
@@ -51,8 +52,6 @@ export type RehearsalError =
   | NotFound
   | CallFailed
 
-/** Runs that the load starts per second. Bounded: two cores run three targets, k6 and Postgres besides. */
-const LOAD_RATE = 3
 const HAZARD = join("test", "hazards", "rename-activity.json")
 
 /** A predecessor for a repository that has none: the same code under another name. */
@@ -142,37 +141,6 @@ const until = (stages: ReadonlyArray<Delivery.DeliveryStage>, last: string | und
     : new TargetUnknown({ message: `The pipeline has no target "${last}". It has: ${names.join(", ")}.` })
 }
 
-const openDriver = (options: {
-  readonly run: string
-  readonly tools: Tools.Tools
-  readonly identity: Identity.Identity
-  readonly releases: ReadonlyArray<Release.Release>
-}) =>
-  ProcessDriver.make({
-    stateFolder: join(options.run, "pods"),
-    executables: { "/nodejs/bin/node": process.execPath, k6: options.tools.k6 },
-    image: (reference) => {
-      const root = Release.imageRoot(options.releases, reference)
-      return root === undefined
-        ? new ProcessDriver.ImageNotFound({
-            image: reference,
-            message: `${reference} belongs to no release of this rehearsal.`
-          })
-        : Effect.succeed({ root })
-    },
-    identity: {
-      sign: ({ serviceAccount, audience }) =>
-        Effect.runPromise(
-          options.identity.issuer.issue({
-            audience,
-            subject: serviceAccount,
-            email: `${serviceAccount}@rehearsal.localhost`
-          })
-        ),
-      jwks: async () => options.identity.issuer.jwks
-    }
-  })
-
 /** Runs one whole rehearsal. The report says whether it showed what it is there to show. */
 export const rehearse = (options: Options): Effect.Effect<Report, RehearsalError> =>
   Effect.scoped(
@@ -191,21 +159,16 @@ export const rehearse = (options: Options): Effect.Effect<Report, RehearsalError
         await mkdir(run, { recursive: true })
       })
 
-      const subnet = yield* claimSubnet
-      const [releases, server, identity] = yield* Effect.all(
-        [
-          buildReleases({ repository, cache: state, progress }),
-          Postgres.start({
-            dataDir: join(run, "postgres", "data"),
-            host: subnet.address(2),
-            port: 5432,
-            maxConnections: 400
-          }),
-          Identity.serve(subnet.address(3))
-        ],
-        { concurrency: "unbounded" }
-      )
-      yield* progress.say("platform", `Postgres 16 on ${server.host}:${server.port}, pods on ${subnet.prefix}.0/24`)
+      const setup = {
+        root: repository.root,
+        run,
+        tools,
+        progress,
+        build: buildReleases({ repository, cache: state, progress })
+      }
+      const { releases, driver, platform, identity, startLoad } = yield* options.kubernetes === undefined
+        ? OnProcesses.open(setup)
+        : OnKubernetes.open(setup, options.kubernetes)
 
       const all = [releases.predecessor, releases.current, releases.bad]
       const loaded = yield* Effect.forEach(all, (release) =>
@@ -214,19 +177,13 @@ export const rehearse = (options: Options): Effect.Effect<Report, RehearsalError
       const filesOf = (release: Release.Release) => loaded.find(([candidate]) => candidate === release)![1]
       const stages = yield* until(filesOf(releases.current).stages, options.until)
 
-      const platform = yield* Platform.make(server)
-      const driver = yield* openDriver({ run, tools, identity, releases: all })
       const shared = yield* Platform.sharedObjects(releases.current.source, tools.kustomize)
       const targets = yield* Effect.forEach(
         stages,
         (stage): Effect.Effect<Target, ToolFailed | DriverFailed | ManifestRefused, Scope.Scope> =>
           Effect.gen(function* () {
             const cluster = yield* driver.open(stage.targetId)
-            const own = yield* platform.target(stage.targetId, {
-              issuer: identity.issuer.issuer,
-              audience: identity.audience,
-              jwksUrl: identity.jwksUrl
-            })
+            const own = yield* platform.target(stage.targetId, identity)
             for (const release of [releases.predecessor, releases.current]) {
               yield* cluster.check(yield* filesOf(release).everything([stage]))
             }
@@ -244,25 +201,9 @@ export const rehearse = (options: Options): Effect.Effect<Report, RehearsalError
         approve: options.approve,
         drill: drillOn(filesOf(releases.current), progress),
         startLoad: (target) =>
-          Effect.gen(function* () {
-            const { host, port } = yield* target.cluster.serviceAddress("agent-gateway", "http")
-            yield* progress.say(
-              target.stage.targetId,
-              `k6 starts ${LOAD_RATE} runs per second at http://${host}:${port}, until the end`
-            )
-            return yield* SteadyLoad.start({
-              k6: tools.k6,
-              script: join(repository.root, "smoke", "load.js"),
-              summaryFile: join(run, "load.json"),
-              rate: LOAD_RATE,
-              env: {
-                GATEWAY_URL: `http://${host}:${port}`,
-                GCE_METADATA_HOST: identity.metadataHost,
-                IDENTITY_AUDIENCE: identity.audience,
-                SESSION_PREFIX: LOAD_SESSIONS
-              }
-            })
-          })
+          filesOf(releases.current)
+            .phase(target.stage.phases.at(-1)!, target.stage.targetId)
+            .verify.pipe(Effect.flatMap(([smoke]) => startLoad(target, smoke!)))
       })
 
       const { takeovers, runnerStarts } = yield* Measured.read(join(run, "pods"))

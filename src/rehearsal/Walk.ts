@@ -27,7 +27,7 @@ export interface WalkOptions {
   readonly targets: ReadonlyArray<Target>
   readonly progress: Progress
   readonly token: Effect.Effect<string>
-  readonly startLoad: (target: Target) => Effect.Effect<SteadyLoad, ToolFailed | NotFound, Scope.Scope>
+  readonly startLoad: (target: Target) => Effect.Effect<SteadyLoad, ToolFailed | NotFound | DriverFailed, Scope.Scope>
   /** Asked before a rollout to a target that requires approval. `false` rejects it. */
   readonly approve: (release: Release, target: string) => Effect.Effect<boolean, ToolFailed>
   /** Runs on staging once the first release is there. */

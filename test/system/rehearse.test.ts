@@ -56,7 +56,9 @@ describe("deliver rehearse", () => {
         )
 
       yield* refused(["--yess"], 2, "--yess", "Did you mean --yes?", "--help")
-      yield* refused(["--driver", "docker"], 2, '"docker"', "processes")
+      yield* refused(["--driver", "docker"], 2, '"docker"', "processes, kubernetes")
+      yield* refused(["--driver", "kubernetes", "--yes"], 2, "--image-command", "registry", "sha256")
+      yield* refused(["--image-command", "build", "--yes"], 2, "--driver kubernetes")
       yield* refused([], 2, "prod requires an approval", "--yes")
       yield* refused(["--yes", "--until", "production"], 2, '"production"', "dev, staging, prod")
 

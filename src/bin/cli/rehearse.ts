@@ -4,7 +4,7 @@ import { Effect } from "effect"
 import { ExitCode } from "../../domain/ExitCode.ts"
 import { CliError, type Verb } from "./Verb.ts"
 
-const DRIVERS = ["processes"]
+const DRIVERS = ["processes", "kubernetes"]
 
 const ask = (question: string) =>
   Effect.tryPromise({
@@ -34,7 +34,17 @@ export const rehearseVerb: Verb = {
   example: "deliver rehearse --yes",
   flags: {
     yes: { type: "boolean", description: "approve what requires approval, without asking" },
-    driver: { type: "string", value: "NAME", default: "processes", description: "where pods run: processes" },
+    driver: {
+      type: "string",
+      value: "NAME",
+      default: "processes",
+      description: "where pods run: processes, kubernetes"
+    },
+    "image-command": {
+      type: "string",
+      value: "COMMAND",
+      description: "with --driver kubernetes: builds and pushes, called with FOLDER NAME:TAG, prints NAME@sha256:..."
+    },
     until: { type: "string", value: "TARGET", description: "end after this target (default: the pipeline's last)" },
     "allow-dirty": { type: "boolean", description: "rehearse the last commit although the work tree has changes" }
   },
@@ -45,6 +55,16 @@ export const rehearseVerb: Verb = {
         return yield* new CliError({
           exitCode: ExitCode.usage,
           message: `There is no driver "${flags["driver"]}". There is: ${DRIVERS.join(", ")}.`
+        })
+      }
+      const imageCommand = flags["image-command"]
+      const kubernetes = flags["driver"] === "kubernetes"
+      if (kubernetes !== (typeof imageCommand === "string")) {
+        return yield* new CliError({
+          exitCode: ExitCode.usage,
+          message: kubernetes
+            ? "--driver kubernetes needs --image-command COMMAND: nodes pull images from a registry, so something must build and push them. It is called with FOLDER NAME:TAG and prints the pushed image as NAME@sha256:... (README)."
+            : "--image-command is for --driver kubernetes: pods that are processes need no pushed image."
         })
       }
       const yes = flags["yes"] === true
@@ -66,11 +86,22 @@ export const rehearseVerb: Verb = {
       )
       const progress = Progress.make((line) => (json ? process.stderr : process.stdout).write(`${line}\n`))
       const until = flags["until"]
+      const context = process.env["CLUSTER_CONTEXT"]
+      const mine = process.env["CLUSTER_CONTEXT_IS_MINE"]
       const report = yield* rehearse({
         folder: process.cwd(),
         allowDirty: flags["allow-dirty"] === true,
         ...(typeof until === "string" ? { until } : {}),
         progress,
+        ...(typeof imageCommand === "string"
+          ? {
+              kubernetes: {
+                imageCommand,
+                ...(context === undefined ? {} : { context }),
+                ...(mine === undefined ? {} : { mine })
+              }
+            }
+          : {}),
         approve: (release, target) =>
           yes
             ? progress.say(target, `${release.name}: approved by --yes`).pipe(Effect.as(true))

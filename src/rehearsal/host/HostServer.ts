@@ -132,7 +132,8 @@ export const run = (options: HostOptions) =>
           const own = yield* platform.target(target, {
             issuer: identity.issuer.issuer,
             audience: identity.audience,
-            jwksUrl: identity.jwksUrl
+            jwksUrl: identity.jwksUrl,
+            gateCaller: Platform.GATE_CALLER
           })
           const shared = existsSync(join(options.root, "k8s", "platform"))
             ? yield* Platform.sharedObjects(options.root, tools.kustomize)

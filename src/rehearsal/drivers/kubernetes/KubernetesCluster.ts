@@ -313,7 +313,13 @@ export const make = (input: ClusterInput): Effect.Effect<KubernetesCluster, neve
           (object) => awaitOne(object, deadlineMs),
           { concurrency: "unbounded", discard: true }
         ),
-      runJob: (job, options) => Hook.run(place(job, from, namespace), options, { api, namespace, logFolder }),
+      // Hooks are told by this variable where the pods are that they may end; in the manifests it is the cloud's namespace.
+      runJob: (job, options) =>
+        Hook.run(
+          place(job, from, namespace),
+          { ...options, env: { POD_NAMESPACE: namespace, ...options.env } },
+          { api, namespace, logFolder }
+        ),
       pods: Effect.all([api.call(pods), api.call(`${apps}/replicasets`)]).pipe(
         Effect.map(([list, sets]) => itemsOf<Pod>(list).map((pod) => statusOf(pod, itemsOf(sets)))),
         Effect.mapError(broken("Listing pods")),
