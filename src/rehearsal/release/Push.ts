@@ -22,6 +22,17 @@ CMD ["/app/runner.js"]
 
 const REFERENCE = /^\S+@sha256:[0-9a-f]{64}$/
 
+/** Has a folder with a Dockerfile built and pushed. The image by digest. */
+export const buildImage = (command: string, folder: string, tag: string): Effect.Effect<string, ToolFailed> =>
+  Effect.flatMap(exec(command, [folder, tag]), (said) => {
+    const reference = said.trim().split("\n").at(-1) ?? ""
+    return REFERENCE.test(reference)
+      ? Effect.succeed(reference)
+      : new ToolFailed({
+          message: `"${command} ${folder} ${tag}" ended well and printed ${JSON.stringify(reference)} as its last line. It must be the pushed image by digest: NAME@sha256:....`
+        })
+  })
+
 /** The same release under the names that the cluster knows. */
 export const push = (
   release: Release,
@@ -42,13 +53,7 @@ export const push = (
           catch: (cause) =>
             new ToolFailed({ message: `The image ${name} of ${release.name} can't be prepared: ${cause}` })
         })
-        const said = yield* exec(options.command, [context, `${name}:${release.name}`])
-        const reference = said.trim().split("\n").at(-1) ?? ""
-        if (!REFERENCE.test(reference)) {
-          return yield* new ToolFailed({
-            message: `"${options.command} ${context} ${name}:${release.name}" ended well and printed ${JSON.stringify(reference)} as its last line. It must be the pushed image by digest: NAME@sha256:....`
-          })
-        }
+        const reference = yield* buildImage(options.command, context, `${name}:${release.name}`)
         return [name, reference] as const
       })
     )

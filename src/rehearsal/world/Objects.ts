@@ -1,9 +1,9 @@
 /** What the cloud gives and a bare cluster has not: a Postgres, and an issuer of identities. Plain objects, made anew for each run. */
 import type { KubeObject } from "../drivers/Driver.ts"
 
-const POSTGRES = "postgres:16"
 export const POSTGRES_PORT = 5432
 export const ISSUER_PORT = 8080
+const DATA = "/data/postgres"
 
 const service = (name: string, port: number): KubeObject => ({
   apiVersion: "v1",
@@ -26,30 +26,31 @@ const deployment = (name: string, pod: Readonly<Record<string, unknown>>): KubeO
 
 const locked = { allowPrivilegeEscalation: false, capabilities: { drop: ["ALL"] } }
 
-/** Its data lives as long as its pod: a rehearsal's databases are its own. */
-export const postgres = (password: string): ReadonlyArray<KubeObject> => [
+/** `image` is PostgresImage's. Its data lives as long as its pod: a rehearsal's databases are its own. */
+export const postgres = (image: string, password: string): ReadonlyArray<KubeObject> => [
   { apiVersion: "v1", kind: "Secret", metadata: { name: "postgres" }, type: "Opaque", stringData: { password } },
   service("postgres", POSTGRES_PORT),
   deployment("postgres", {
-    securityContext: { runAsNonRoot: true, runAsUser: 999, runAsGroup: 999, fsGroup: 999 },
+    securityContext: { runAsNonRoot: true, runAsUser: 65534, runAsGroup: 65534, fsGroup: 65534 },
     containers: [
       {
         name: "postgres",
-        image: POSTGRES,
-        args: ["-c", "max_connections=400", "-c", "shared_buffers=256MB"],
+        image,
+        command: ["sh", "/start.sh", "-c", "max_connections=400", "-c", "shared_buffers=256MB"],
         env: [
           { name: "POSTGRES_PASSWORD", valueFrom: { secretKeyRef: { name: "postgres", key: "password" } } },
-          { name: "PGDATA", value: "/var/lib/postgresql/data/pgdata" }
+          { name: "PGDATA", value: DATA }
         ],
         ports: [{ name: "postgres", containerPort: POSTGRES_PORT }],
         readinessProbe: {
-          exec: { command: ["pg_isready", "-h", "127.0.0.1", "-U", "postgres"] },
+          // What `pg_ctl --wait` looks for: the port opens a little before connections are taken.
+          exec: { command: ["grep", "-q", "^ready", `${DATA}/postmaster.pid`] },
           periodSeconds: 1,
           timeoutSeconds: 5
         },
         resources: { requests: { cpu: "100m", memory: "384Mi" }, limits: { memory: "1Gi" } },
         securityContext: locked,
-        volumeMounts: [{ name: "data", mountPath: "/var/lib/postgresql/data" }]
+        volumeMounts: [{ name: "data", mountPath: "/data" }]
       }
     ],
     volumes: [{ name: "data", emptyDir: {} }]

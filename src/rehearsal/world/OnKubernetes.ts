@@ -14,6 +14,7 @@ import * as JobLoad from "../load/JobLoad.ts"
 import * as Platform from "../Platform.ts"
 import { push } from "../release/Push.ts"
 import { ISSUER_PORT, issuer, POSTGRES_PORT, postgres } from "./Objects.ts"
+import * as PostgresImage from "./PostgresImage.ts"
 import { LOAD_RATE, type Setup, type World } from "./World.ts"
 
 export interface Options {
@@ -88,13 +89,20 @@ export const open = (
         push(release, { command: options.imageCommand, folder })
       ) as [ReturnType<typeof push>, ReturnType<typeof push>, ReturnType<typeof push>]
     )
-    yield* progress.say("build", `images of ${predecessor.name}, ${current.name}, ${bad.name} are pushed`)
+    const server = yield* PostgresImage.build({ command: options.imageCommand, folder })
+    yield* progress.say(
+      "build",
+      `images of ${predecessor.name}, ${current.name}, ${bad.name} and of Postgres are pushed`
+    )
 
     const platform = yield* driver.open(PLATFORM)
     const inside = (name: string) => `${name}.${namespaceOf(PLATFORM)}.svc.cluster.local`
     const url = `http://${inside("issuer")}:${ISSUER_PORT}`
     const password = crypto.randomUUID()
-    const objects = [...postgres(password), ...issuer(current.images["agents"] ?? "", yield* issuerProgram(root), url)]
+    const objects = [
+      ...postgres(server, password),
+      ...issuer(current.images["agents"] ?? "", yield* issuerProgram(root), url)
+    ]
     yield* platform.apply(objects)
     yield* platform
       .awaitRollout(objects, { deadlineMs: START_MS })
