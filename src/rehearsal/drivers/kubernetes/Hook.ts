@@ -150,6 +150,9 @@ export const run = (
 
     const wait = Effect.gen(function* () {
       let reader: Fiber.RuntimeFiber<void> | undefined
+      const readToEnd = Effect.suspend(() =>
+        reader === undefined ? Effect.void : Fiber.join(reader).pipe(Effect.timeoutOption(LOG_TIMEOUT))
+      )
       while (true) {
         const pod = yield* podOf
         yield* Ref.set(seen, pod)
@@ -158,7 +161,7 @@ export const run = (
           if (reader === undefined && running === true) reader = yield* Effect.fork(follow(pod.metadata.name))
           const ended = endOf(pod)
           if (ended !== undefined) {
-            if (reader !== undefined) yield* Fiber.join(reader).pipe(Effect.timeoutOption(LOG_TIMEOUT))
+            yield* readToEnd
             return ended
           }
           const problem = imageProblem(pod)
@@ -170,7 +173,11 @@ export const run = (
             | { readonly conditions?: ReadonlyArray<{ readonly type: string; readonly message?: string }> }
             | undefined
           const failed = status?.conditions?.find(({ type }) => type === "Failed")
-          if (failed !== undefined) return { exitCode: 1, notes: [`rehearsal: ${failed.message ?? "the Job failed"}`] }
+          if (failed !== undefined) {
+            // Somebody deleted the pod, and it is gone between two looks: its last words may still be on their way.
+            yield* readToEnd
+            return { exitCode: 1, notes: [`rehearsal: ${failed.message ?? "the Job failed"}`] }
+          }
         }
         yield* Effect.sleep(LOOK)
       }
