@@ -408,7 +408,11 @@ export const promises: ReadonlyArray<Promised> = [
         "test/rehearsal/console.test.ts",
         "approves a release, watches it reach stable, and rolls it back with a reason"
       ],
-      ["test/rehearsal/push.test.ts", "makes a release that walks, and refuses a bad commit with the reason"]
+      ["test/rehearsal/push.test.ts", "makes a release that walks, and refuses a bad commit with the reason"],
+      [
+        "test/rehearsal/timed.test.ts",
+        "promotes by the server's scaled clock, once, and refuses what it could not carry out"
+      ]
     ],
     make: "test-gcloud"
   },

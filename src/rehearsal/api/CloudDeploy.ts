@@ -1,9 +1,10 @@
 /** Cloud Deploy's REST API v1, as `gcloud deploy` uses it: a request in, Google's JSON out. Knows nothing of HTTP. */
 import { Effect, Either } from "effect"
-import { notCarriedOut } from "../engine/Automations.ts"
 import { fail, type GoogleError, notFound } from "../engine/GoogleError.ts"
+import * as Policies from "../engine/Policies.ts"
 import {
   type Automation,
+  type DeployPolicy,
   lastOf,
   locationOf,
   type Pipeline,
@@ -17,6 +18,7 @@ import { isOver } from "../engine/RolloutPlan.ts"
 import { Rollouts, user } from "../engine/Rollouts.ts"
 import type { Sources } from "../engine/Source.ts"
 import { Store } from "../engine/Store.ts"
+import * as TimedPromotion from "../engine/TimedPromotion.ts"
 import { mismatches } from "../schema/GoogleSchema.ts"
 import { parseFilter, sorted } from "./Filter.ts"
 import type { Objects } from "./Objects.ts"
@@ -53,8 +55,15 @@ const typed = (type: string, body: unknown): Effect.Effect<Body, GoogleError> =>
   }
   const [first, ...rest] = mismatches("clouddeploy", type, body)
   if (first === undefined) {
-    const refused = type === "Automation" ? notCarriedOut((body as Partial<Automation>).rules) : undefined
-    return refused === undefined ? Effect.succeed(body as Body) : fail("UNIMPLEMENTED", refused)
+    const refused =
+      type === "Automation"
+        ? TimedPromotion.invalid((body as Partial<Automation>).rules)
+        : type === "DeployPolicy"
+          ? Policies.invalid((body as Partial<DeployPolicy>).rules)
+          : undefined
+    return refused === undefined
+      ? Effect.succeed(body as Body)
+      : fail("INVALID_ARGUMENT", `Invalid ${type}: ${refused}`)
   }
   const more = rest.length === 0 ? "" : ` (and ${rest.length} more)`
   return fail("INVALID_ARGUMENT", `Invalid ${type}: ${first.path.join(".") || "body"}: ${first.message}${more}`)

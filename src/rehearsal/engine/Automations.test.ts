@@ -1,6 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
-import { destination, durationMs, notCarriedOut, plannedRuns, repairSteps } from "./Automations.ts"
-import type { Automation, AutomationRule, JobState, Phase, Rollout } from "./Resources.ts"
+import { destination, durationMs, type Failures, plannedRuns, repairSteps } from "./Automations.ts"
+import type { Automation, AutomationRule, JobId, JobState, Phase, Rollout } from "./Resources.ts"
 
 const stages = [{ targetId: "dev" }, { targetId: "staging" }, { targetId: "prod" }]
 const automation = (rule: AutomationRule, more: Partial<Automation> = {}): Automation => ({
@@ -22,10 +22,13 @@ const rollout = (state: Rollout["state"], phases: ReadonlyArray<Phase> = [], mor
   phases,
   ...more
 })
-const plan = (one: Automation, of: Rollout, failures = 0) =>
-  plannedRuns([one], of, { name: "p/targets/dev", labels: { tier: "1" } }, stages, failures).map(
-    ({ key, waitMs, intent }) => ({ key, waitMs, intent })
-  )
+const times = (count: number, jobId: JobId): Failures =>
+  Array.from({ length: count }, () => ({ phaseId: "stable", jobId }))
+const plan = (one: Automation, of: Rollout, failures = 0, others: Failures = []) =>
+  plannedRuns([one], of, { name: "p/targets/dev", labels: { tier: "1" } }, stages, [
+    ...times(failures, "verify"),
+    ...others
+  ]).map(({ key, waitMs, intent }) => ({ key, waitMs, intent }))
 
 describe("promote", () => {
   const rule = { promoteReleaseRule: { id: "up", wait: "300s", destinationTargetId: "@next" } }
@@ -89,6 +92,12 @@ describe("repair", () => {
   ])("failure %i", (failures, runs) => {
     expect(plan(automation({ repairRolloutRule: rule }), failed, failures)).toMatchObject(runs)
   })
+  it("counts the failures of each job of each phase on its own", () => {
+    const others = [...times(3, "deploy"), { phaseId: "half", jobId: "verify" as const }]
+    expect(plan(automation({ repairRolloutRule: rule }), failed, 1, others)).toMatchObject([
+      { key: "a-mend-r-stable-verify-failure-1", intent: { _tag: "Retry", attempt: 1 } }
+    ])
+  })
   it("leaves other jobs, other phases and rollouts that did not fail alone", () => {
     expect(plan(automation({ repairRolloutRule: { ...rule, jobs: ["deploy"] } }), failed, 1)).toEqual([])
     expect(plan(automation({ repairRolloutRule: { ...rule, phases: ["half"] } }), failed, 1)).toEqual([])
@@ -104,16 +113,5 @@ describe("repair", () => {
     [undefined, 0]
   ])("reads the duration %s", (text, ms) => {
     expect(durationMs(text)).toBe(ms)
-  })
-})
-
-describe("notCarriedOut", () => {
-  it("refuses a rule that would never run, by its name", () => {
-    const timed = { id: "monday", schedule: "0 9 * * 1", timeZone: "Europe/Berlin" }
-    expect(notCarriedOut([{ promoteReleaseRule: { id: "up" } }, { timedPromoteReleaseRule: timed }])).toContain(
-      'The rule "monday" is a timedPromoteReleaseRule'
-    )
-    expect(notCarriedOut([{ promoteReleaseRule: { id: "up" } }])).toBeUndefined()
-    expect(notCarriedOut(undefined)).toBeUndefined()
   })
 })

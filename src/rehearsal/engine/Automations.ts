@@ -2,6 +2,8 @@
 import {
   type Automation,
   type AutomationRule,
+  type AutomationRun,
+  type JobRun,
   lastOf,
   type RepairPhase,
   type Rollout,
@@ -42,15 +44,7 @@ export const repairSteps = (
     }))
   })
 
-/** Why these rules can't be carried out here, if they can't. */
-export const notCarriedOut = (rules: ReadonlyArray<AutomationRule> | undefined): string | undefined => {
-  const timed = (rules ?? []).find((rule) => rule.timedPromoteReleaseRule !== undefined)?.timedPromoteReleaseRule
-  return timed === undefined
-    ? undefined
-    : `The rule "${timed.id}" is a timedPromoteReleaseRule: the rehearsal has no schedule and would never run it. Use a promoteReleaseRule with a wait, and a deploy policy for the hours.`
-}
-
-const selected = (automation: Automation, target: Target) =>
+export const selected = (automation: Automation, target: Target) =>
   (automation.selector?.targets ?? []).some(
     ({ id, labels }) =>
       (id === undefined || id === "*" || id === lastOf(target.name)) &&
@@ -63,11 +57,14 @@ export const destination = (stages: ReadonlyArray<Stage>, from: string, to: stri
   return at === -1 ? undefined : stages[at + 1]?.targetId
 }
 
+/** The runs of this rollout's jobs that have failed so far. Each job is repaired on its own: attempts of one are not another's. */
+export type Failures = ReadonlyArray<Pick<JobRun, "phaseId" | "jobId">>
+
 const planRule = (
   rule: AutomationRule,
   rollout: Rollout,
   stages: ReadonlyArray<Stage>,
-  failures: number
+  failed: Failures
 ): { readonly id: string; readonly event: string; readonly waitMs: number; readonly intent: Intent } | undefined => {
   const { promoteReleaseRule: promote, advanceRolloutRule: advance, repairRolloutRule: repair } = rule
   if (promote !== undefined && rollout.state === "SUCCEEDED" && rollout.rollbackOfRollout === undefined) {
@@ -98,11 +95,12 @@ const planRule = (
     if (phase === undefined || job === undefined) return undefined
     if (repair.phases?.length && !repair.phases.includes(phase.id)) return undefined
     if (repair.jobs?.length && !repair.jobs.includes(job.id)) return undefined
+    const failures = failed.filter(({ phaseId, jobId }) => phaseId === phase.id && jobId === job.id).length
     const step = repairSteps(repair.repairPhases ?? [])[failures - 1]
     if (step === undefined) return undefined
     return {
       id: repair.id,
-      event: `failure-${failures}`,
+      event: `${phase.id}-${job.id}-failure-${failures}`,
       waitMs: step.waitMs,
       intent:
         step.rollback === undefined
@@ -117,19 +115,18 @@ const planRule = (
   return undefined
 }
 
-/** `failures`: how often jobs of this rollout have failed so far. */
 export const plannedRuns = (
   automations: ReadonlyArray<Automation>,
   rollout: Rollout,
   target: Target,
   stages: ReadonlyArray<Stage>,
-  failures: number
+  failed: Failures
 ): ReadonlyArray<PlannedRun> =>
   automations
     .filter((automation) => automation.suspended !== true && selected(automation, target))
     .flatMap((automation) =>
       (automation.rules ?? []).flatMap((rule) => {
-        const planned = planRule(rule, rollout, stages, failures)
+        const planned = planRule(rule, rollout, stages, failed)
         return planned === undefined
           ? []
           : [
@@ -143,3 +140,17 @@ export const plannedRuns = (
             ]
       })
     )
+
+/** The run as it is kept. Until when it waits is kept in it, so that it survives. */
+export const runOf = (pipeline: string, rollout: Rollout, planned: PlannedRun, now: number): AutomationRun => ({
+  name: `${pipeline}/automationRuns/${planned.key}`,
+  state: planned.waitMs > 0 ? "PENDING" : "IN_PROGRESS",
+  automationId: lastOf(planned.automation.name),
+  automationSnapshot: planned.automation,
+  ruleId: planned.ruleId,
+  targetId: rollout.targetId,
+  rollout: rollout.name,
+  waitMs: planned.waitMs,
+  waitUntilTime: new Date(now + planned.waitMs).toISOString(),
+  intent: planned.intent
+})

@@ -120,7 +120,9 @@ const reconciler = (options: EngineOptions) =>
               Effect.sync(() => started.add(name))
             )
 
+      const rollouts = yield* Rollouts
       const look = Effect.gen(function* () {
+        yield* rollouts.timed(options.clockScale)
         for (const { resource, inner } of yield* store.open("rollouts", ["SUCCEEDED"])) {
           const rollout = resource as Rollout
           const waiting = typeof inner.wait === "number"

@@ -54,6 +54,23 @@ export const wallClock = (at: Date, timeZone: string) => {
   }
 }
 
+/** Why this is no time zone, if it is none. Without a zone there are no windows, so an empty one is none either. */
+export const unknownZone = (timeZone: unknown): string | undefined => {
+  try {
+    if (typeof timeZone === "string" && timeZone !== "") return void wallClock(new Date(0), timeZone)
+  } catch {}
+  return `${JSON.stringify(timeZone ?? "")} is no time zone. It must be a name of the IANA database, such as "America/New_York".`
+}
+
+/** Why a policy can't be carried out, if it can't: told when it is applied, not to whom it would forbid something on a Saturday. */
+export const invalid = (rules: DeployPolicy["rules"]): string | undefined => {
+  for (const { rolloutRestriction: rule } of rules ?? []) {
+    const zone = rule?.timeWindows === undefined ? undefined : unknownZone(rule.timeWindows.timeZone)
+    if (zone !== undefined) return `The rule "${rule?.id}": ${zone}`
+  }
+  return undefined
+}
+
 const stamp = (date: CalendarDate, minutes: number) => Date.UTC(date.year, date.month - 1, date.day, 0, minutes)
 
 /** Whether the restriction's windows cover this moment. Without windows it always holds. */

@@ -4,7 +4,7 @@
  * None of them runs anything. The workflows of `Durable.ts` see the change and go on.
  */
 import { Effect } from "effect"
-import { type Intent, plannedRuns } from "./Automations.ts"
+import { type Intent, type PlannedRun, plannedRuns, runOf } from "./Automations.ts"
 import { fail, type GoogleError, notFound } from "./GoogleError.ts"
 import { type Action, forbidden, type Invoker } from "./Policies.ts"
 import {
@@ -36,6 +36,7 @@ import {
   stageOf
 } from "./RolloutPlan.ts"
 import { Store } from "./Store.ts"
+import { type Done, due, promotions } from "./TimedPromotion.ts"
 
 export interface Caller {
   readonly invoker: Invoker
@@ -61,9 +62,6 @@ export interface Next {
   readonly tag: "Run" | "Wait" | "Done"
   readonly jobRun: string | null
 }
-
-/** How long after now, in milliseconds, an automation run acts: kept in the run itself, so that it survives. */
-const WAIT_FIELD = "waitUntilTime"
 
 const now = () => new Date().toISOString()
 
@@ -219,10 +217,14 @@ export class Rollouts extends Effect.Service<Rollouts>()("rehearsal/Rollouts", {
     }
 
     const failuresOf = (rollout: string) =>
-      Effect.map(
-        store.list<JobRun>("jobRuns", rollout),
-        (runs) => runs.filter(({ state }) => state === "FAILED").length
-      )
+      Effect.map(store.list<JobRun>("jobRuns", rollout), (runs) => runs.filter(({ state }) => state === "FAILED"))
+
+    /** Makes the run of an automation, once. */
+    const begin = (pipeline: string, rollout: Rollout, planned: PlannedRun) =>
+      Effect.gen(function* () {
+        const run = runOf(pipeline, rollout, planned, Date.now())
+        if ((yield* store.find(run.name)) === undefined) yield* store.put(run)
+      })
 
     const planAutomations = (rollout: Rollout) =>
       Effect.gen(function* () {
@@ -237,22 +239,7 @@ export class Rollouts extends Effect.Service<Rollouts>()("rehearsal/Rollouts", {
           release.deliveryPipelineSnapshot.serialPipeline?.stages ?? [],
           yield* failuresOf(rollout.name)
         )
-        for (const planned of runs) {
-          const name = `${pipeline}/automationRuns/${planned.key}`
-          if ((yield* store.find(name)) !== undefined) continue
-          yield* store.put<AutomationRun>({
-            name,
-            state: planned.waitMs > 0 ? "PENDING" : "IN_PROGRESS",
-            automationId: lastOf(planned.automation.name),
-            automationSnapshot: planned.automation,
-            ruleId: planned.ruleId,
-            targetId: rollout.targetId,
-            rollout: rollout.name,
-            waitMs: planned.waitMs,
-            [WAIT_FIELD]: new Date(Date.now() + planned.waitMs).toISOString(),
-            intent: planned.intent
-          })
-        }
+        for (const planned of runs) yield* begin(pipeline, rollout, planned)
       })
 
     return {
@@ -384,6 +371,36 @@ export class Rollouts extends Effect.Service<Rollouts>()("rehearsal/Rollouts", {
             yield* store.put(ended(rollout, run.phaseId, run.jobId, state, reason, at))
           })
         ),
+
+      /** Promotions whose time has come by the schedules' clock. Each moment of a schedule is looked at once, whatever it found. */
+      timed: (clockScale: number) =>
+        Effect.gen(function* () {
+          for (const automation of yield* store.timedAutomations) {
+            if (automation.suspended === true) continue
+            for (const { timedPromoteReleaseRule: rule } of automation.rules ?? []) {
+              if (rule === undefined) continue
+              const key = `timed/${automation.name}/${rule.id}`
+              const origin = automation.updateTime ?? ""
+              const at = due(rule, origin, yield* store.remembered<Done>(key), Date.now(), clockScale)
+              if (at === undefined) continue
+              yield* store.transaction(
+                Effect.gen(function* () {
+                  const pipeline = yield* store.get<Pipeline>(pipelineOf(automation.name))
+                  const planned = promotions(
+                    automation,
+                    rule,
+                    at,
+                    yield* store.list<Target>("targets", locationOf(automation.name)),
+                    pipeline.serialPipeline?.stages ?? [],
+                    yield* store.list<Rollout>("rollouts", `${pipeline.name}/releases/-`)
+                  )
+                  for (const run of planned) yield* begin(pipeline.name, run.source, run)
+                  yield* store.remember<Done>(key, { origin, at })
+                })
+              )
+            }
+          }
+        }),
 
       /** What an automation run intends, done once. A refusal is its outcome. */
       act: (name: string) =>

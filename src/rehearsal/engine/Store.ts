@@ -7,7 +7,7 @@
 import { PgClient } from "@effect/sql-pg"
 import { Effect } from "effect"
 import { GoogleError, notFound } from "./GoogleError.ts"
-import { lastOf, parentOf, type Resource } from "./Resources.ts"
+import { type Automation, lastOf, parentOf, type Resource } from "./Resources.ts"
 
 /** Beside a rollout or an automation run: what the engine alone knows. */
 export interface Inner {
@@ -129,6 +129,21 @@ export class Store extends Effect.Service<Store>()("rehearsal/Store", {
             rows.map((row) => ({ resource: row.body, inner: row.inner_state ?? row.innerState ?? {} }))
           )
         ),
+      /** Automations with a schedule, whatever their pipeline. */
+      timedAutomations: sql<{ body: Automation }>`select body from resources
+        where kind = 'automations' and body @? '$.rules[*].timedPromoteReleaseRule' order by sequence`.pipe(
+        Effect.mapError(broken),
+        Effect.map((rows) => rows.map(({ body }) => body))
+      ),
+      /** What the engine keeps beside the resources. */
+      remembered: <A>(key: string) =>
+        sql<{ value: A }>`select value from meta where key = ${key}`.pipe(
+          Effect.mapError(broken),
+          Effect.map(([row]) => row?.value)
+        ),
+      remember: <A>(key: string, value: A) =>
+        sql`insert into meta (key, value) values (${key}, ${JSON.stringify(value)}::jsonb)
+          on conflict (key) do update set value = excluded.value`.pipe(Effect.mapError(broken)),
       holder: (target: string) =>
         sql<{ rollout: string }>`select rollout from leases where target = ${target}`.pipe(
           Effect.mapError(broken),
