@@ -126,6 +126,7 @@ const ruleBody = (rule: AutomationRule) => {
   const promote = rule.promoteReleaseRule
   const advance = rule.advanceRolloutRule
   const repair = rule.repairRolloutRule
+  const timed = rule.timedPromoteReleaseRule
   const wait = (value: string | undefined) => (value === undefined ? undefined : waitSeconds(value))
   return some({
     promoteReleaseRule:
@@ -153,7 +154,8 @@ const ruleBody = (rule: AutomationRule) => {
               ...(phase.retry === undefined ? {} : { retry: retryBody(phase.retry) }),
               ...(phase.rollback === undefined ? {} : { rollback: phase.rollback })
             }))
-          }
+          },
+    timedPromoteReleaseRule: timed === undefined ? undefined : some(timed)
   })
 }
 

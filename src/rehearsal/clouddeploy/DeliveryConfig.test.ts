@@ -3,6 +3,7 @@ import { tmpdir } from "node:os"
 import { join, resolve } from "node:path"
 import { afterAll, describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
+import { automationBody } from "./ApiForm.ts"
 import { readDelivery, strategyOf } from "./DeliveryConfig.ts"
 
 const root = resolve(import.meta.dirname, "../../..")
@@ -28,6 +29,23 @@ const complaint = (folder: string) =>
   Effect.map(Effect.flip(readDelivery(folder)), ({ problems }) =>
     problems.map(({ file, path, message, line }) => ({ file, path, message, line }))
   )
+
+const PROMOTE = /promoteReleaseRule:[\s\S]*?destinationPhase: stable/.exec(
+  readFileSync(join(root, "clouddeploy/automations.yaml"), "utf8")
+)![0]
+
+/** The promotion from `dev`, by a schedule instead. */
+const timed = (change: object) => ({
+  find: PROMOTE,
+  replace: `timedPromoteReleaseRule: ${JSON.stringify({
+    id: "monday",
+    schedule: "0 9 * * 1",
+    timeZone: "Europe/Berlin",
+    destinationTargetId: "staging",
+    destinationPhase: "stable",
+    ...change
+  })}`
+})
 
 const mistakes: ReadonlyArray<{
   readonly name: string
@@ -166,6 +184,35 @@ const mistakes: ReadonlyArray<{
     says: "forbids nothing"
   },
   {
+    name: "a time zone that nobody lives in, whose windows would never come",
+    file: "clouddeploy/policies.yaml",
+    find: "timeZone: Etc/UTC",
+    replace: "timeZone: Etc/UTX",
+    path: "rules[0].rolloutRestriction.timeWindows.timeZone",
+    says: '"Etc/UTX" is no time zone'
+  },
+  {
+    name: "a promotion by a schedule that is none",
+    file: "clouddeploy/automations.yaml",
+    ...timed({ schedule: "0 25 * * 1" }),
+    path: "rules[0].timedPromoteReleaseRule",
+    says: "no schedule of cron"
+  },
+  {
+    name: "a promotion by the clock of an unknown time zone",
+    file: "clouddeploy/automations.yaml",
+    ...timed({ timeZone: "Europe/Berlim" }),
+    path: "rules[0].timedPromoteReleaseRule",
+    says: '"Europe/Berlim" is no time zone'
+  },
+  {
+    name: "a promotion by the clock to a target that is no stage",
+    file: "clouddeploy/automations.yaml",
+    ...timed({ destinationTargetId: "stagin" }),
+    path: "rules[0].timedPromoteReleaseRule.destinationTargetId",
+    says: 'Did you mean "staging"?'
+  },
+  {
     name: "a target without the usage RENDER",
     file: "clouddeploy/targets.yaml",
     find: "[RENDER, PREDEPLOY,",
@@ -226,6 +273,22 @@ describe("reading the delivery files", () => {
           })
         }
       }
+    })
+  )
+
+  it.effect("takes a promotion by the clock, and hands it on as it is", () =>
+    Effect.gen(function* () {
+      const { find, replace } = timed({})
+      const { automations } = yield* readDelivery(withEdit("clouddeploy/automations.yaml", find, replace))
+      expect(automations.flatMap((automation) => automationBody(automation).rules)).toContainEqual({
+        timedPromoteReleaseRule: {
+          id: "monday",
+          schedule: "0 9 * * 1",
+          timeZone: "Europe/Berlin",
+          destinationTargetId: "staging",
+          destinationPhase: "stable"
+        }
+      })
     })
   )
 

@@ -101,9 +101,11 @@ const checkAutomations = (config: DeliveryConfig): ReadonlyArray<Problem> => {
       }
     }
     for (const [i, rule] of automation.rules.entries()) {
-      const destination = rule.promoteReleaseRule?.destinationTargetId
-      if (destination !== undefined && destination !== "@next" && !staged.includes(destination)) {
-        complain(["rules", i, "promoteReleaseRule", "destinationTargetId"], unknown("stage", destination, staged))
+      for (const key of ["promoteReleaseRule", "timedPromoteReleaseRule"] as const) {
+        const destination = rule[key]?.destinationTargetId
+        if (destination !== undefined && destination !== "@next" && !staged.includes(destination)) {
+          complain(["rules", i, key, "destinationTargetId"], unknown("stage", destination, staged))
+        }
       }
       const named = [
         ["advanceRolloutRule", "sourcePhases", rule.advanceRolloutRule?.sourcePhases] as const,

@@ -6,6 +6,8 @@
  * own line instead of as a failure of every alternative.
  */
 import { Schema } from "effect"
+import { unknownZone } from "../engine/Policies.ts"
+import { invalidSchedule } from "../engine/TimedPromotion.ts"
 import { maybe, type NotHonoured } from "./YamlFile.ts"
 
 export const API_VERSION = "deploy.cloud.google.com/v1"
@@ -21,7 +23,6 @@ export const NOT_HONOURED: NotHonoured = {
   run: "Use gke: the runners are a StatefulSet.",
   multiTarget: "Use one stage per target.",
   customTarget: "Use gke.",
-  timedPromoteReleaseRule: "Use promoteReleaseRule and a deploy policy.",
   oneTimeWindows: "Use weeklyWindows."
 }
 
@@ -177,12 +178,27 @@ const RepairRolloutRule = Schema.Struct({
 })
 export type RepairRolloutRule = typeof RepairRolloutRule.Type
 
-const RULES = ["promoteReleaseRule", "advanceRolloutRule", "repairRolloutRule"] as const
+const TimedPromoteReleaseRule = Schema.Struct({
+  id: Name,
+  schedule: Schema.String,
+  timeZone: Schema.String,
+  destinationTargetId: maybe(Schema.String),
+  destinationPhase: maybe(Name)
+}).pipe(
+  Schema.filter((rule) => {
+    const message = invalidSchedule(rule)
+    return message === undefined ? undefined : { path: [], message }
+  })
+)
+export type TimedPromoteReleaseRule = typeof TimedPromoteReleaseRule.Type
+
+const RULES = ["promoteReleaseRule", "advanceRolloutRule", "repairRolloutRule", "timedPromoteReleaseRule"] as const
 
 const AutomationRule = Schema.Struct({
   promoteReleaseRule: maybe(PromoteReleaseRule),
   advanceRolloutRule: maybe(AdvanceRolloutRule),
-  repairRolloutRule: maybe(RepairRolloutRule)
+  repairRolloutRule: maybe(RepairRolloutRule),
+  timedPromoteReleaseRule: maybe(TimedPromoteReleaseRule)
 }).pipe(
   Schema.filter((rule) =>
     RULES.filter((key) => rule[key] !== undefined).length === 1 ? undefined : `needs exactly one of ${RULES.join(", ")}`
@@ -231,7 +247,7 @@ const RolloutRestriction = Schema.Struct({
   /** Empty or absent: everybody. */
   invokers: maybe(Schema.Array(Invoker)),
   timeWindows: Schema.Struct({
-    timeZone: Schema.String,
+    timeZone: Schema.String.pipe(Schema.filter((zone) => unknownZone(zone))),
     weeklyWindows: Schema.NonEmptyArray(
       Schema.Struct({ daysOfWeek: maybe(Schema.Array(Day)), startTime: TimeOfDay, endTime: TimeOfDay })
     )

@@ -20,7 +20,7 @@ import {
 type TimedRule = NonNullable<AutomationRule["timedPromoteReleaseRule"]>
 
 /** The schedule, or why it is none. Five fields: the seconds that the parser would take come in no cron of Google's. */
-const parsed = ({ schedule, timeZone }: TimedRule): Either.Either<Cron.Cron, string> => {
+const parsed = ({ schedule, timeZone }: Pick<TimedRule, "schedule" | "timeZone">): Either.Either<Cron.Cron, string> => {
   const zone = unknownZone(timeZone)
   if (zone !== undefined) return Either.left(zone)
   if (String(schedule).trim().split(/\s+/).length !== 5) {
@@ -45,12 +45,16 @@ const parsed = ({ schedule, timeZone }: TimedRule): Either.Either<Cron.Cron, str
   )
 }
 
+/** Why a rule's schedule is none, if it is none. */
+export const invalidSchedule = (rule: Pick<TimedRule, "schedule" | "timeZone">): string | undefined =>
+  Either.match(parsed(rule), { onLeft: (reason) => reason, onRight: () => undefined })
+
 /** Why a rule can't be carried out, if it can't: told when it is applied, since nobody looks when it would be due. */
 export const invalid = (rules: ReadonlyArray<AutomationRule> | undefined): string | undefined => {
   for (const { timedPromoteReleaseRule: rule } of rules ?? []) {
     if (rule === undefined) continue
-    const cron = parsed(rule)
-    if (Either.isLeft(cron)) return `The rule "${rule.id}": ${cron.left}`
+    const reason = invalidSchedule(rule)
+    if (reason !== undefined) return `The rule "${rule.id}": ${reason}`
   }
   return undefined
 }
