@@ -108,4 +108,12 @@ describe("architecture", () => {
     const declared = ["src/agent/Declaration.ts", "src/rehearsal/engine/Durable.ts"]
     expect(offending(durable, Object.keys(allowed), declared)).toEqual([])
   })
+
+  it("numbers decisions once each, as their titles do", () => {
+    const files = readdirSync(join(root, "docs/adr")).sort()
+    const numbers = files.map((file) => Number(file.slice(0, 4)))
+    expect(numbers).toEqual(files.map((_, index) => index + 1))
+    const titled = files.map((file) => Number(/^# (\d+)\./.exec(readFileSync(join(root, "docs/adr", file), "utf8"))?.[1]))
+    expect(titled).toEqual(numbers)
+  })
 })
