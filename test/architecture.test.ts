@@ -113,7 +113,9 @@ describe("architecture", () => {
     const files = readdirSync(join(root, "docs/adr")).sort()
     const numbers = files.map((file) => Number(file.slice(0, 4)))
     expect(numbers).toEqual(files.map((_, index) => index + 1))
-    const titled = files.map((file) => Number(/^# (\d+)\./.exec(readFileSync(join(root, "docs/adr", file), "utf8"))?.[1]))
+    const titled = files.map((file) =>
+      Number(/^# (\d+)\./.exec(readFileSync(join(root, "docs/adr", file), "utf8"))?.[1])
+    )
     expect(titled).toEqual(numbers)
   })
 })
