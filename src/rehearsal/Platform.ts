@@ -88,10 +88,14 @@ export const make = (server: Server): Effect.Effect<Platform, ToolFailed, Scope.
       target: (target, identity) =>
         Effect.gen(function* () {
           const database = `effect_cluster_${target.replaceAll("-", "_")}`
+          // Where the migrate hook tries migrations before it applies them.
+          const scratch = `${database}_scratch`
           yield* Effect.tryPromise({
             try: async () => {
-              const { rowCount } = await admin.query("select from pg_database where datname = $1", [database])
-              if (rowCount === 0) await admin.query(`create database ${database} owner migrator`)
+              for (const each of [database, scratch]) {
+                const { rowCount } = await admin.query("select from pg_database where datname = $1", [each])
+                if (rowCount === 0) await admin.query(`create database ${each} owner migrator`)
+              }
             },
             catch: sqlFailed(`Making the database of ${target} failed`)
           })
@@ -106,7 +110,8 @@ export const make = (server: Server): Effect.Effect<Platform, ToolFailed, Scope.
                   port: String(server.port),
                   database,
                   username: role,
-                  password: passwords[role]
+                  password: passwords[role],
+                  ...(role === "migrator" ? { "scratch-database": scratch } : {})
                 })
               ),
               {
