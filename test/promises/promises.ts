@@ -315,9 +315,9 @@ export const promises: ReadonlyArray<Promised> = [
       [
         "src/bin/cli/tenantResume.test.ts",
         "is carried on by another process when its own is killed in the middle, and is counted as a whole"
-      ]
-    ],
-    open: "a command carries it out, not a workflow: cut, it goes on by `deliver tenant resume`, which no schedule here runs yet"
+      ],
+      ["src/bin/cli/tenantResume.test.ts", "is on a schedule in %s, as the role that may"]
+    ]
   },
   {
     id: "C4",

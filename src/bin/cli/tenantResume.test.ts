@@ -1,9 +1,11 @@
 /** A removal whose process is killed, as a process: whoever looks after unfinished ones carries it to its end. */
 import { spawn } from "node:child_process"
 import { once } from "node:events"
+import { readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { expect, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
+import { parseAllDocuments } from "yaml"
 import { migratedDatabase } from "../../../test/support/migrated-database.ts"
 import { until } from "../../../test/support/wait.ts"
 import { ExitCode } from "../../domain/ExitCode.ts"
@@ -83,6 +85,27 @@ it.scopedLive("is carried on by another process when its own is killed in the mi
       }
     })
   })
+)
+
+const rendered = join(import.meta.dirname, "../../../test/goldens/rendered")
+
+it.each(readdirSync(rendered).filter((name) => name !== "platform.yaml"))(
+  "is on a schedule in %s, as the role that may",
+  (name) => {
+    const scheduled = parseAllDocuments(readFileSync(join(rendered, name), "utf8"))
+      .map((document) => document.toJS())
+      .find(({ kind, metadata }) => kind === "CronJob" && metadata.name === "tenant-removals")
+    const pod = scheduled.spec.jobTemplate.spec.template.spec
+    const [container] = pod.containers
+    expect(container.command.slice(2)).toEqual(tenantResumeVerb.name.split(" "))
+    const mounted = container.volumeMounts.find(
+      ({ mountPath }: { readonly mountPath: string }) =>
+        container.env.find(({ name }: { readonly name: string }) => name === "DATABASE_SECRET_DIR").value === mountPath
+    )
+    expect(pod.volumes.find(({ name }: { readonly name: string }) => name === mounted.name).secret.secretName).toBe(
+      "agent-database-migrator"
+    )
+  }
 )
 
 it.scopedLive("says of one that can't be ended yet why, and carries the others on", () =>
