@@ -93,8 +93,8 @@ test-cluster: setup ## The same suite on the cluster of kubectl's context. CLUST
 	@CLUSTER_IMAGE="$$CLUSTER_IMAGE" vitest run --project cluster
 
 .PHONY: test-restarts
-test-restarts: setup ## Kill the rehearsal's server 100 times in the middle of rollouts (SEED=n kills after the same changes again)
-	@RESTARTS=100 vitest run --project parts test/rehearsal/restarts.test.ts
+test-restarts: setup ## Kill the rehearsal's server RESTARTS=100 times at any of its deeds (SEED=n kills at the same ones again; part of `make test`: 6)
+	@RESTARTS="$${RESTARTS:-100}" vitest run --project parts test/rehearsal/restarts.test.ts --silent=false
 
 # --- parts ------------------------------------------------------------------------------------------------------------
 

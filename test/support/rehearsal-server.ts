@@ -10,6 +10,7 @@ import { join } from "node:path"
 import { Effect, Schedule, type Scope } from "effect"
 import * as Serve from "../../src/rehearsal/api/Serve.ts"
 import { exec } from "../../src/rehearsal/Exec.ts"
+import type { Kill } from "./kill-switch.ts"
 
 export const PARENT = "projects/rehearsal/locations/us-central1"
 export const PIPELINE = `${PARENT}/deliveryPipelines/tiny`
@@ -97,8 +98,13 @@ export interface TestServer {
   readonly deliveryFile: string
   readonly effects: () => ReadonlyArray<string>
   readonly start: Effect.Effect<Serve.ServerAddress, Error>
+  /** Starts a server that kills itself, perhaps before it answers its first request. */
+  readonly startToDie: (kill: Kill) => Effect.Effect<Serve.ServerAddress, Error>
   /** SIGKILL. The host, with its pods and Jobs, lives on. */
   readonly kill: Effect.Effect<void>
+  /** Has the running server kill itself later. */
+  readonly order: (kill: Kill) => Effect.Effect<void>
+  readonly alive: () => boolean
   readonly address: () => Serve.ServerAddress
   readonly environment: () => Readonly<Record<string, string>>
   /** One request to the API: status and JSON. */
@@ -146,8 +152,9 @@ export const make = (options: { readonly takesMs: number }): Effect.Effect<TestS
       if (address === undefined) throw new Error("The server was not started.")
       return address
     }
+    const alive = () => child !== undefined && child.exitCode === null && child.signalCode === null
     const kill = Effect.async<void>((resume) => {
-      if (child === undefined || child.exitCode !== null || child.signalCode !== null) return resume(Effect.void)
+      if (child === undefined || !alive()) return resume(Effect.void)
       child.once("exit", () => resume(Effect.void))
       child.kill("SIGKILL")
     })
@@ -159,28 +166,39 @@ export const make = (options: { readonly takesMs: number }): Effect.Effect<TestS
         )
       )
     )
-    const start = Effect.async<Serve.ServerAddress, Error>((resume) => {
-      const started = spawn(process.execPath, [join(import.meta.dirname, "serve-entry.ts"), folder], {
-        stdio: ["ignore", "pipe", "pipe"]
+    const startWith = (order: Kill | undefined) =>
+      Effect.async<Serve.ServerAddress, Error>((resume) => {
+        const started = spawn(process.execPath, [join(import.meta.dirname, "serve-entry.ts"), folder], {
+          stdio: ["ignore", "pipe", "pipe", "ipc"]
+        })
+        child = started
+        if (order !== undefined) started.send(order, () => {})
+        let said = ""
+        started.stderr?.on("data", (chunk) => (said += chunk))
+        started.stdout?.on("data", (chunk) => {
+          said += chunk
+          const line = /^ready (.+)$/m.exec(said)?.[1]
+          if (line === undefined) return
+          address = JSON.parse(line) as Serve.ServerAddress
+          resume(Effect.succeed(address))
+        })
+        started.once("exit", (code) => resume(Effect.fail(new Error(`the server ended with ${code}:\n${said}`))))
       })
-      child = started
-      let said = ""
-      started.stderr.on("data", (chunk) => (said += chunk))
-      started.stdout.on("data", (chunk) => {
-        said += chunk
-        const line = /^ready (.+)$/m.exec(said)?.[1]
-        if (line === undefined) return
-        address = JSON.parse(line) as Serve.ServerAddress
-        resume(Effect.succeed(address))
-      })
-      started.once("exit", (code) => resume(Effect.fail(new Error(`the server ended with ${code}:\n${said}`))))
-    })
     return {
       folder,
       source,
       deliveryFile: join(folder, "delivery.yaml"),
+      order: (order) =>
+        Effect.async<void>((resume) => {
+          if (child === undefined || !alive()) return resume(Effect.void)
+          child.once("message", () => resume(Effect.void))
+          child.once("exit", () => resume(Effect.void))
+          child.send(order, () => {})
+        }),
+      alive,
       effects: () => readFileSync(effectsFile, "utf8").split("\n").filter(Boolean).sort(),
-      start,
+      start: startWith(undefined),
+      startToDie: startWith,
       kill,
       address: at,
       environment: () =>

@@ -2,6 +2,9 @@
 import { join } from "node:path"
 import { Effect } from "effect"
 import * as Serve from "../../src/rehearsal/api/Serve.ts"
+import * as KillSwitch from "./kill-switch.ts"
+
+KillSwitch.install()
 
 const folder = process.argv[2]!
 const root = join(import.meta.dirname, "..", "..")
