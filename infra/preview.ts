@@ -16,6 +16,7 @@ import { violations } from "./policies.ts"
 import { readEnvironment } from "./settings.ts"
 import { captureAll, configOf } from "./testing/capture.ts"
 import { cli, deployAll } from "./testing/engine.ts"
+import { googles } from "./testing/providers.ts"
 
 if (process.argv.includes("--docs")) {
   // Every overlay needs its component before it renders.
@@ -49,6 +50,12 @@ if (process.argv.includes("--docs")) {
     for (const change of one.changes) process.stdout.write(`${one.project}/${one.stack} would ${change}\n`)
   changes = deployed.reduce((sum, one) => sum + one.changes.length, 0)
   const made = deployed.reduce((sum, one) => sum + one.created, 0)
+  if (googles() === undefined) {
+    process.stdout.write("Google's own provider is not on this machine: it was not asked.\n")
+  } else {
+    const planned = deployed.reduce((sum, one) => sum + (one.planned ?? 0), 0)
+    process.stdout.write(`Google's own provider planned ${planned} resources and refused none.\n`)
+  }
   process.stdout.write(
     `engine: ${made} resources and components in ${deployed.length} stacks, ${changes} changes the second time\n`
   )

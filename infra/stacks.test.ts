@@ -127,7 +127,7 @@ describe("the platform of one environment", () => {
         ipConfiguration: {
           ipv4Enabled: false,
           sslMode: "ENCRYPTED_ONLY",
-          privateNetwork: "projects/effect-agents-example-prod/global/agents"
+          privateNetwork: "projects/effect-agents-example-prod/global/networks/agents"
         }
       }
     })

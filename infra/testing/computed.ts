@@ -1,3 +1,5 @@
+const linked = (id: string) => ({ id, selfLink: `https://www.googleapis.com/compute/v1/${id}` })
+
 /** What Google would answer: computed fields that other resources take. */
 export const computed = (type: string, name: string, inputs: Record<string, unknown>): Record<string, unknown> => {
   const project = String(inputs["project"])
@@ -36,21 +38,27 @@ export const computed = (type: string, name: string, inputs: Record<string, unkn
     case "gcp:cloudbuild/trigger:Trigger":
       return { triggerId: `${name}-id` }
     case "gcp:compute/network:Network":
+      return linked(path("global/networks"))
     case "gcp:compute/securityPolicy:SecurityPolicy":
+      return linked(path("global/securityPolicies"))
     case "gcp:compute/uRLMap:URLMap":
+      return linked(path("global/urlMaps"))
     case "gcp:compute/backendService:BackendService":
+      return linked(path("global/backendServices"))
     case "gcp:compute/sSLPolicy:SSLPolicy":
+      return linked(path("global/sslPolicies"))
     case "gcp:compute/targetHttpsProxy:TargetHttpsProxy":
+      return linked(path("global/targetHttpsProxies"))
     case "gcp:compute/targetHttpProxy:TargetHttpProxy":
-      return { id: path("global"), selfLink: path("global") }
+      return linked(path("global/targetHttpProxies"))
     case "gcp:compute/globalAddress:GlobalAddress":
-      return { id: path("global/addresses"), selfLink: path("global/addresses"), address: "203.0.113.10" }
+      return { ...linked(path("global/addresses")), address: "203.0.113.10" }
     case "gcp:compute/subnetwork:Subnetwork":
+      return linked(path(`regions/${inputs["region"]}/subnetworks`))
     case "gcp:compute/address:Address":
-    case "gcp:compute/regionNetworkEndpointGroup:RegionNetworkEndpointGroup": {
-      const id = path(`regions/${inputs["region"]}`)
-      return { id, selfLink: id }
-    }
+      return linked(path(`regions/${inputs["region"]}/addresses`))
+    case "gcp:compute/regionNetworkEndpointGroup:RegionNetworkEndpointGroup":
+      return linked(path(`regions/${inputs["region"]}/networkEndpointGroups`))
     case "gcp:monitoring/slo:Slo":
       return { name: `projects/${project}/services/${inputs["service"]}/serviceLevelObjectives/${inputs["sloId"]}` }
     case "gcp:monitoring/alertPolicy:AlertPolicy":

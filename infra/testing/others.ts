@@ -5,7 +5,7 @@ import * as pulumi from "@pulumi/pulumi"
 import ts from "typescript"
 import type { Captured } from "./capture.ts"
 
-interface Case {
+export interface Case {
   readonly resource: Captured
   readonly inputs: Captured["inputs"]
 }
