@@ -92,6 +92,10 @@ test-cluster: setup ## The same suite on the cluster of kubectl's context. CLUST
 	@: "$${CLUSTER_IMAGE:?is missing: build the Dockerfile, push it where the nodes of the cluster can pull it, and give its name by digest: make test-cluster CLUSTER_IMAGE=registry/agents@sha256:...}"
 	@CLUSTER_IMAGE="$$CLUSTER_IMAGE" vitest run --project cluster
 
+.PHONY: drill-restore
+drill-restore: setup ## Restore a backup of a Postgres with work in flight to a moment, and carry on there what was open
+	@vitest run --project system test/system/restore.test.ts --silent=false
+
 .PHONY: test-restarts
 test-restarts: setup ## Kill the rehearsal's server RESTARTS=100 times at any of its deeds (SEED=n kills at the same ones again; part of `make test`: 6)
 	@RESTARTS="$${RESTARTS:-100}" vitest run --project parts test/rehearsal/restarts.test.ts --silent=false

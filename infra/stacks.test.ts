@@ -297,7 +297,7 @@ describe("every failure mode", () => {
   const ids = failureModes.map(({ id }) => id).sort()
 
   it("has a runbook, an alert that names it, and a panel, in every environment", () => {
-    const others = ["README", "failover", "build-refused"]
+    const others = ["README", "failover", "build-refused", "restore"]
     const runbooks = readdirSync(join(root, "docs", "runbooks")).map((file) => file.replace(/\.md$/, ""))
     expect(runbooks.filter((name) => !others.includes(name)).sort()).toEqual(ids)
     for (const environment of environments) {

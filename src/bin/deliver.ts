@@ -5,6 +5,7 @@ import { ExitCode } from "../domain/ExitCode.ts"
 import { release } from "../runtime/ImageRoot.ts"
 import * as Logging from "../runtime/Logging.ts"
 import { drillVerb } from "./cli/drill.ts"
+import { drillRestoreVerb } from "./cli/drillRestore.ts"
 import { enginePoisonedVerb, enginePruneVerb, engineRepairVerb } from "./cli/engine.ts"
 import { eventsKeepVerb } from "./cli/events.ts"
 import { evidenceVerb } from "./cli/evidence.ts"
@@ -50,7 +51,8 @@ const verbs: ReadonlyArray<Verb> = [
   tenantDeleteVerb,
   tenantResumeVerb,
   tenantStatusVerb,
-  drillVerb
+  drillVerb,
+  drillRestoreVerb
 ]
 
 const main = Effect.gen(function* () {

@@ -21,7 +21,7 @@ export const runsOf = (prefix: string, count: number, message: string): Readonly
 /** The journal's method, and the way to add to it. */
 export const recorder = (log: Surroundings["log"]) => {
   const method: Array<Activity> = []
-  const record = <A, E>(name: string, type: Activity["type"], effect: Effect.Effect<A, E>) =>
+  const record = <A, E, R>(name: string, type: Activity["type"], effect: Effect.Effect<A, E, R>) =>
     Effect.gen(function* () {
       const [duration, output] = yield* Effect.timed(effect)
       method.push({ name, type, status: "succeeded", output, durationMs: Math.round(Duration.toMillis(duration)) })

@@ -21,6 +21,7 @@ const tools = "src/agent/tools/Tools.test.ts"
 const store = "src/events/EventStore.test.ts"
 const retention = "src/events/EventRetention.test.ts"
 const tenant = "src/bin/cli/tenant.test.ts"
+const restore = "src/drills/restore/Restore.test.ts"
 const memories = "src/data/Memories.test.ts"
 const declaration = "src/agent/Declaration.test.ts"
 const sockets = "src/gateway/Sockets.test.ts"
@@ -340,7 +341,22 @@ export const promises: ReadonlyArray<Promised> = [
     ],
     open: "no pgvector: memories are found by their words, not by their meaning"
   },
-  { id: "C6", says: "A restore is drilled: open runs go on in the copy", tests: [], open: "no test named here" },
+  {
+    id: "C6",
+    says: "A restore is drilled: open runs go on in the copy",
+    tests: [
+      [
+        "test/system/restore.test.ts",
+        "carries on in a copy what was in flight, loses nothing of what was accepted, and leaves the database alone"
+      ],
+      [restore, "is whole when the copy has all from before the moment, and what was open ends there"],
+      [restore, "that lost %s deviates, and says what"],
+      [restore, "deviates when what was in flight stays where it was"],
+      [restore, "is refused on the database itself, and where somebody holds shards"],
+      [restore, "compares every table of ours and of the engine, or says why not"]
+    ],
+    open: "no copy of Cloud SQL's has been made: the same drill is rehearsed on Postgres' own backups"
+  },
   {
     id: "D1",
     says: "Builds check, sign and release by digest; those of pull requests change nothing",

@@ -10,6 +10,7 @@ import * as Invariants from "../../drills/Invariants.ts"
 import * as KubernetesApi from "../../drills/KubernetesApi.ts"
 import * as LockSessions from "../../drills/LockSessions.ts"
 import { drills } from "../../drills/registry.ts"
+import * as Restore from "../../drills/restore/Restore.ts"
 import { CliError, type Verb } from "./Verb.ts"
 
 const missing = (message: string) => new CliError({ exitCode: ExitCode.preconditionMissing, message })
@@ -123,15 +124,15 @@ export const drillVerb: Verb = {
       if (name === "list") {
         return {
           exitCode: ExitCode.passed,
-          text: drills.map((drill) => `${drill.name.padEnd(16)} ${drill.summary}`).join("\n"),
-          json: drills.map(({ name, summary, hypothesis }) => ({ name, summary, hypothesis }))
+          text: [...drills, Restore].map(({ name, summary }) => `${name.padEnd(16)} ${summary}`).join("\n"),
+          json: [...drills, Restore].map(({ name, summary, hypothesis }) => ({ name, summary, hypothesis }))
         }
       }
       const drill = drills.find((candidate) => candidate.name === name)
       if (drill === undefined) {
         return yield* new CliError({
           exitCode: ExitCode.usage,
-          message: `There is no drill "${name}". There are: ${drills.map((candidate) => candidate.name).join(", ")}.`
+          message: `There is no drill "${name}". There are: ${[...drills, Restore].map((candidate) => candidate.name).join(", ")}.`
         })
       }
       const journal = yield* Effect.scoped(
