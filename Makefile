@@ -75,7 +75,7 @@ test-storage-checker: setup ## Break five promises of the grouped storage and th
 	@node test/chaos/storage-sabotage.ts
 
 .PHONY: takeover
-takeover: setup ## Measure how soon work goes on after a kill, a stop, a freeze, a power cut, a lost database; and sleeps and first calls (ROUNDS)
+takeover: setup ## Measure how soon work goes on after a kill, a stop, a freeze, a power cut, a lost database; sleeps and first calls; writes docs/takeover.md (ROUNDS)
 	@node test/chaos/takeover.ts
 
 .PHONY: test-gcloud

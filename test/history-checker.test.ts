@@ -42,6 +42,7 @@ const of = (events: ReadonlyArray<RecordedEvent>, more: Partial<History> = {}): 
   observed: { s: events },
   usage: [{ execution: "x", step: "model", outputTokens: 6 }],
   open: [],
+  steps: [{ execution: "x", step: "model/1", writer: "127.0.0.10:50000", owner: "127.0.0.10:50000" }],
   ...more
 })
 
@@ -143,6 +144,16 @@ describe("finds", () => {
     ],
     ["a follower that saw what is not recorded", of(without(3, 4), { observed: { s: good } }), ["lost", "observed"]],
     ["a run that nobody asked for", of(good, { runs: [row, { ...row, run: "other" }] }), ["wrong-content"]],
+    [
+      "a step that a runner recorded whose shard was another's",
+      of(good, { steps: [{ execution: "x", step: "model/1", writer: "127.0.0.10:50000", owner: "127.0.0.11:50000" }] }),
+      ["owner"]
+    ],
+    [
+      "a step on a shard that nobody took",
+      of(good, { steps: [{ execution: "x", step: "model/1", writer: "127.0.0.10:50000", owner: null }] }),
+      ["owner"]
+    ],
     ["an execution that the engine still holds", of(good, { open: [{ execution: "x", what: "run" }] }), ["engine"]]
   ]
   it.each(broken)("%s", (_, history, wanted) => {

@@ -12,6 +12,7 @@ import { claimSubnet, type Subnet } from "../../src/rehearsal/net/Loopback.ts"
 import * as EmbeddedPostgres from "../../src/rehearsal/postgres/EmbeddedPostgres.ts"
 import * as ClusterClient from "../../src/runtime/ClusterClient.ts"
 import * as Database from "../../src/runtime/Database.ts"
+import type { StepEngineKind } from "../../src/runtime/Engine.ts"
 import { databaseFromUrl } from "../../src/runtime/Settings.ts"
 import type { TestImage } from "../support/image.ts"
 import { messageStorage, stepEngine } from "../support/message-storage.ts"
@@ -20,6 +21,7 @@ import { databaseSecret, startPod, type TestPod } from "../support/pods.ts"
 import { sharding } from "../support/sharding.ts"
 import { until } from "../support/wait.ts"
 import { type Link, link } from "./Link.ts"
+import * as Owners from "./Owners.ts"
 import type { Fault } from "./Scenario.ts"
 
 const DATABASE = "chaos"
@@ -50,6 +52,7 @@ interface Slot {
 export const fleet = (options: {
   readonly image: TestImage
   readonly runners: number
+  readonly engine?: StepEngineKind
 }): Effect.Effect<Fleet, never, Scope.Scope> =>
   Effect.gen(function* () {
     const folder = yield* Effect.acquireRelease(
@@ -81,6 +84,7 @@ export const fleet = (options: {
         Effect.retry(Schedule.spaced("100 millis").pipe(Schedule.upTo("60 seconds"))),
         Effect.orDie
       )
+    yield* query(Owners.witness)
 
     const runtimeUrl = urlAs(server.url(DATABASE), "runtime")
     const through = ({ host }: Link) => {
@@ -114,7 +118,7 @@ export const fleet = (options: {
               env: {
                 DATABASE_SECRET_DIR: secret,
                 MESSAGE_STORAGE: messageStorage,
-                STEP_ENGINE: stepEngine,
+                STEP_ENGINE: options.engine ?? stepEngine,
                 LOG_LEVEL: process.env["CHAOS_LOG_LEVEL"] ?? "Info"
               }
             }).pipe(Scope.extend(scope))

@@ -33,6 +33,14 @@ export interface UsageRow {
   readonly outputTokens: number
 }
 
+/** A step in the journal: which runner recorded it, and whose the execution's shard was at that moment. */
+export interface StepRow {
+  readonly execution: string
+  readonly step: string
+  readonly writer: string
+  readonly owner: string | null
+}
+
 /** A message of the engine that is not done, or that was answered with a defect. */
 export interface OpenMessage {
   readonly execution: string
@@ -48,6 +56,8 @@ export interface History {
   readonly observed: Readonly<Record<string, ReadonlyArray<RecordedEvent>>>
   readonly usage: ReadonlyArray<UsageRow>
   readonly open: ReadonlyArray<OpenMessage>
+  /** Empty where the library's own engine runs the steps: it refuses nobody, and does not say who wrote. */
+  readonly steps: ReadonlyArray<StepRow>
 }
 
 export interface Violation {
@@ -61,6 +71,7 @@ export interface Violation {
     | "usage"
     | "observed"
     | "engine"
+    | "owner"
   readonly where: string
   readonly what: string
 }
@@ -224,5 +235,9 @@ export const check = (history: History): ReadonlyArray<Violation> => {
     found.push(...checkSession(session, history.recorded[session] ?? [], history.observed[session] ?? []))
   }
   for (const { execution, what } of history.open) found.push({ rule: "engine", where: execution, what })
+  for (const { execution, step, writer, owner } of history.steps) {
+    if (writer !== owner)
+      found.push({ rule: "owner", where: execution, what: `${step} recorded by ${writer}, its owner is ${owner}` })
+  }
   return found
 }

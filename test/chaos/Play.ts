@@ -7,7 +7,8 @@ import { Feed } from "../../src/events/Feed.ts"
 import { AgentClient } from "../../src/runtime/AgentClient.ts"
 import { follow } from "../support/feed.ts"
 import type { Fleet } from "./Fleet.ts"
-import type { Asked, History, OpenMessage, RunRow, UsageRow } from "./History.ts"
+import type { Asked, History, OpenMessage, RunRow, StepRow, UsageRow } from "./History.ts"
+import * as Owners from "./Owners.ts"
 import type { PlannedRun, Scenario } from "./Scenario.ts"
 
 const tenantId = TenantId.make("chaos")
@@ -134,7 +135,8 @@ const history = (fleet: Fleet, scenario: Scenario) =>
             or r.payload::jsonb #>> '{cause,_tag}' = 'Die')))`,
       [executions]
     )
-    return { sessions, runs, usage, open }
+    const steps = yield* fleet.query<StepRow>(Owners.stepsOf, [executions])
+    return { sessions, runs, usage, open, steps }
   })
 
 export interface Played {
@@ -212,7 +214,15 @@ export const play = (
       Effect.ignore
     )
     return {
-      history: { asked, runs: final.runs, recorded, observed, usage: final.usage, open: final.open },
+      history: {
+        asked,
+        recorded,
+        observed,
+        runs: final.runs,
+        usage: final.usage,
+        open: final.open,
+        steps: final.steps
+      },
       neverReady,
       quietAfterMillis: quiet._tag === "Some" ? quietAt - healedAt : undefined
     }
