@@ -153,8 +153,12 @@ hazards: setup ## Judge the whole corpus of hazards, print it, and show that no 
 	@cat node_modules/.cache/hazards/table.txt node_modules/.cache/hazards/typescript.txt
 
 .PHONY: bench
-bench: setup test/bench/dbos/node_modules/.installed test/bench/restate/node_modules/.installed ## Measure workflows beside stock Effect, DBOS, Restate and pgbench; writes docs/performance.md (ROUNDS, SECONDS, ONLY)
+bench: setup test/bench/dbos/node_modules/.installed test/bench/restate/node_modules/.installed ## Measure workflows beside stock Effect, DBOS, Restate and pgbench, and keep the figures (SUITE, ROUNDS, SECONDS, ONLY, KEEP)
 	@node test/bench/workflows.ts
+
+.PHONY: bench-page
+bench-page: setup ## Write docs/performance.md and its plots from the figures that are kept
+	@node test/bench/write-page.ts
 
 # A folder of its own: nothing of it is in the application's packages.
 test/bench/dbos/node_modules/.installed: test/bench/dbos/package-lock.json

@@ -1,102 +1,264 @@
-/** The report of `make bench`, as a page and as a plot. */
+/** `docs/performance.md` and its plots, from the figures that `make bench` kept. */
+import { asked } from "./asked.ts"
+import type { Load } from "./engines/Engine.ts"
+import { type Group, plot } from "./plot.ts"
+import { figure, type Piece, read, type Sample } from "./results.ts"
+import { suites } from "./suites.ts"
+import { median } from "./world.ts"
 
-/** Medians; times in ms, `statements` to `serverMs` a workflow with `inFlight` in flight, `p50` and `p99` with one. */
-export interface Row {
-  readonly name: string
-  readonly perSecond: number
-  /** Of the slowest and the fastest round. */
-  readonly slowest: number
-  readonly fastest: number
-  readonly p50: number
-  readonly p99: number
-  readonly statements: number
-  readonly commits: number
-  readonly workerMs: number
-  readonly driverMs: number
-  readonly serverMs: number
+type What = Exclude<keyof Sample, "engine">
+
+const samplesOf = (pieces: ReadonlyArray<Piece>) => pieces.flatMap(({ samples }) => samples)
+const namesOf = (suite: string) => suites[suite]!.engines.map(({ name }) => name)
+const table = (head: ReadonlyArray<string>, rows: ReadonlyArray<ReadonlyArray<string>>) =>
+  [head, head.map(() => "---"), ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n")
+const shown = (value: number | undefined, digits = 0) => (value === undefined ? "–" : value.toFixed(digits))
+
+/** Under which circumstances the figures of a suite were taken. */
+const taken = (pieces: ReadonlyArray<Piece>): string => {
+  const rounds = new Map<string, number>()
+  for (const { samples } of pieces) {
+    const [first] = samples
+    if (first === undefined) continue
+    const same = samples.filter((one) => one.engine === first.engine && one.inFlight === first.inFlight)
+    const of = same.filter((one) => one.steps === first.steps && one.bytes === first.bytes).length
+    rounds.set(first.engine, (rounds.get(first.engine) ?? 0) + of)
+  }
+  const total = Math.max(0, ...rounds.values())
+  const all = (key: "day" | "command" | "machine" | "commit") =>
+    [...new Set(pieces.map(({ about }) => about[key]))].join(", ")
+  const others = Math.max(...samplesOf(pieces).map((sample) => sample.others)).toFixed(2)
+  return `_${all("day")}, commit ${all("commit")}: \`${all("command")}\`, ${total} rounds; other work had at most ${others} processors meanwhile. ${all("machine")}._`
 }
 
-export interface Report {
-  readonly rows: ReadonlyArray<Row>
-  /** Rounds of four single-row transactions a second. */
-  readonly floor: number | undefined
-  readonly rounds: number
-  readonly seconds: number
-  readonly inFlight: number
-  readonly machine: string
-  readonly day: string
-  /** Load average of the last minute, before it began. */
-  readonly load: number
-}
-
-const called = ({ rows }: Report, name: string) => rows.find((row) => row.name.startsWith(name))
-
-export const page = (report: Report): string => {
-  const dbos = called(report, "DBOS")
-  const restate = called(report, "Restate")
-  // An engine with a log of its own sends no statements.
-  const counted = (value: number) => (Number.isNaN(value) ? "–" : value.toFixed(1))
-  const ratio = (value: number, other: number | undefined) =>
-    other === undefined ? "" : `${(value / other).toFixed(2)}`
-  const lines = report.rows.map((row) =>
-    [
-      row.name,
-      `${row.perSecond.toFixed(0)} (${row.slowest.toFixed(0)}–${row.fastest.toFixed(0)})`,
-      ratio(row.perSecond, dbos?.perSecond),
-      ratio(row.perSecond, restate?.perSecond),
-      report.floor === undefined ? "" : `${((100 * row.perSecond) / report.floor).toFixed(1)} %`,
-      `${row.p50.toFixed(1)} / ${row.p99.toFixed(1)}`,
-      counted(row.statements),
-      counted(row.commits),
-      `${row.workerMs === 0 ? "–" : row.workerMs.toFixed(1)} / ${row.driverMs.toFixed(1)} / ${row.serverMs.toFixed(1)}`
-    ].join(" | ")
-  )
-  return `# Performance
-
-Written by \`make bench\` (${report.day}): ${report.machine}. Absolute figures are this machine's; ratios are what to look at.
-The load average before it began was ${report.load.toFixed(1)}${report.load > 1 ? ": other work took part of the processors, so absolute figures are low and rounds lie apart. Write this page anew on a quiet machine" : ""}.
-
-A workflow of two steps that do nothing and return a small JSON, started and awaited, ${report.inFlight} in flight. Engines are started,
-measured for ${report.seconds} s and ended in turn, ${report.rounds} rounds; medians. \`one process\`: the client is in the worker's process. Otherwise
-client and runners are processes of their own, on the same processors as Postgres. \`ours\` is \`STEP_ENGINE=journal\` and
-\`MESSAGE_STORAGE=group\`, \`stock Effect\` sets both to \`stock\`. Restate keeps its own log and not Postgres. Latency is that of one workflow at a time.
-
-![Completed workflows a second](performance.svg)
-
-| Engine | workflows/s (slowest–fastest round) | ratio to DBOS | to Restate | share of the floor | p50 / p99 alone, ms | statements | commits | CPU worker / client / server, ms |
-| --- | --- | --- | --- | --- | --- | --- | --- | --- |
-${lines.map((line) => `| ${line} |`).join("\n")}
-${
-  report.floor === undefined
-    ? "\npgbench was not installed, so there is no floor."
-    : `\nThe floor: pgbench, 50 connections, four single-row transactions a round, ${report.floor.toFixed(0)} rounds a second.`
-}
-Statements, commits and CPU are a workflow's; commits include those of reads. \`test/bench/engines/Engine.ts\` says how each engine is started.
-`
-}
-
-const WIDTH = 720
-const LABEL = 270
-const BAR = 22
-const GAP = 12
-
-/** Horizontal bars, longest the best: readable in a browser, light or dark. */
-export const plot = ({ rows, machine }: Report): string => {
-  const top = 44
-  const height = top + rows.length * (BAR + GAP) + 24
-  const most = Math.max(...rows.map(({ perSecond }) => perSecond))
-  const scale = (WIDTH - LABEL - 70) / most
-  const bars = rows.map(({ name, perSecond }, index) => {
-    const y = top + index * (BAR + GAP)
-    const width = (perSecond * scale).toFixed(1)
-    const middle = y + BAR / 2 + 4
-    return `<text x="${LABEL - 10}" y="${middle}" text-anchor="end">${name}</text><rect x="${LABEL}" y="${y}" width="${width}" height="${BAR}" rx="3" fill="${name.startsWith("ours") ? "#2f6fde" : "#8a94a6"}"/><text x="${LABEL + Number(width) + 8}" y="${middle}">${perSecond.toFixed(0)}</text>`
+const bars = (
+  samples: ReadonlyArray<Sample>,
+  names: ReadonlyArray<string>,
+  load: Partial<Load>,
+  what: What = "perSecond"
+) =>
+  names.flatMap((name) => {
+    const value = figure(samples, name, load, what)
+    return value === undefined ? [] : [{ name, value }]
   })
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" font-family="system-ui, sans-serif" font-size="13" fill="#24292f">
-<rect width="${WIDTH}" height="${height}" fill="#ffffff"/>
-<text x="${LABEL}" y="24" font-size="15" font-weight="600">Completed workflows a second, 50 in flight</text>
-${bars.join("\n")}
-<text x="${LABEL}" y="${height - 8}" font-size="11" fill="#57606a">${machine}</text>
-</svg>
-`
+
+const plots = new Map<string, string>()
+/** Registers a plot and answers the line that shows it. */
+const picture = (name: string, title: string, groups: ReadonlyArray<Group>) => {
+  plots.set(
+    `${name}.svg`,
+    plot(
+      title,
+      groups,
+      "Medians. Longer is faster, unless said otherwise. Made by make bench-page from the kept figures."
+    )
+  )
+  return `![${title}](performance/${name}.svg)`
+}
+
+const engines = () => {
+  const pieces = read("engines")
+  const samples = samplesOf(pieces)
+  if (samples.length === 0) return []
+  const names = namesOf("engines").filter((name) => figure(samples, name, { inFlight: 50 }, "perSecond") !== undefined)
+  const floors = pieces.flatMap(({ about }) => about.floors)
+  const floor = floors.length === 0 ? undefined : median(floors)
+  const dbos = figure(samples, "DBOS 5.3, one process", { inFlight: 50 }, "perSecond")
+  const restate = figure(samples, names.find((name) => name.startsWith("Restate")) ?? "", { inFlight: 50 }, "perSecond")
+  const ratio = (value: number | undefined, other: number | undefined) =>
+    value === undefined || other === undefined ? "–" : (value / other).toFixed(2)
+  const rows = names.map((name) => {
+    const of = (inFlight: number, what: What) => figure(samples, name, { inFlight }, what)
+    const perSecond = of(50, "perSecond")
+    const rounds = samples
+      .filter((sample) => sample.engine === name && sample.inFlight === 50)
+      .map((sample) => sample.perSecond)
+    return [
+      name,
+      `${shown(perSecond)} (${shown(Math.min(...rounds))}–${shown(Math.max(...rounds))})`,
+      ratio(perSecond, dbos),
+      ratio(perSecond, restate),
+      floor === undefined || perSecond === undefined ? "–" : `${((100 * perSecond) / floor).toFixed(0)} %`,
+      `${shown(of(1, "p50"), 1)} / ${shown(of(1, "p99"), 1)}`,
+      shown(of(500, "perSecond")),
+      `${shown(of(500, "p50"))} / ${shown(of(500, "p99"))}`,
+      shown(of(50, "statements"), 2),
+      `${shown(of(50, "workerMs"), 1)} / ${shown(of(50, "driverMs"), 1)} / ${shown(of(50, "serverMs"), 1)}`
+    ]
+  })
+  return [
+    "## Engines",
+    "",
+    taken(pieces),
+    "",
+    picture(
+      "engines",
+      "Completed workflows a second, 2 steps",
+      [50, 500, 1].map((inFlight) => ({ title: `${inFlight} in flight`, bars: bars(samples, names, { inFlight }) }))
+    ),
+    "",
+    picture("latency", "Median latency in ms with one workflow in flight (shorter is better)", [
+      { title: "", bars: bars(samples, names, { inFlight: 1 }, "p50") }
+    ]),
+    "",
+    table(
+      [
+        "Engine",
+        "workflows/s, 50 in flight (slowest–fastest round)",
+        "to DBOS, one process",
+        "to Restate",
+        "share of the floor",
+        "p50 / p99 alone, ms",
+        "workflows/s, 500 in flight",
+        "p50 / p99 at 500, ms",
+        "statements a workflow",
+        "CPU worker / client / server, ms a workflow"
+      ],
+      rows
+    ),
+    "",
+    floor === undefined
+      ? "pgbench was not installed, so there is no floor."
+      : `The floor: pgbench, 50 connections, four single-row transactions a round, ${floor.toFixed(0)} rounds a second: as much as an engine without batches could write at most.`,
+    ""
+  ]
+}
+
+const varied = (
+  suite: "steps" | "payload",
+  title: string,
+  about: string,
+  key: "steps" | "bytes",
+  label: (value: number) => string
+) => {
+  const pieces = read(suite)
+  const samples = samplesOf(pieces)
+  if (samples.length === 0) return []
+  const names = namesOf(suite).filter((name) => figure(samples, name, {}, "perSecond") !== undefined)
+  const values = suites[suite]!.loads.map((load) => load[key])
+  return [
+    `## ${title}`,
+    "",
+    about,
+    "",
+    taken(pieces),
+    "",
+    picture(
+      suite,
+      `Completed workflows a second, 50 in flight, by ${title.toLowerCase()}`,
+      values.map((value) => ({ title: label(value), bars: bars(samples, names, { [key]: value }) }))
+    ),
+    "",
+    table(
+      ["Engine, workflows/s (p50 / p99 ms)", ...values.map(label)],
+      names.map((name) => [
+        name,
+        ...values.map((value) => {
+          const of = (what: What) => figure(samples, name, { [key]: value }, what)
+          return `${shown(of("perSecond"))} (${shown(of("p50"))} / ${shown(of("p99"))})`
+        })
+      ])
+    ),
+    ""
+  ]
+}
+
+const growth = () => {
+  const pieces = read("growth")
+  const samples = samplesOf(pieces)
+  if (samples.length === 0) return []
+  return [
+    "## Growth",
+    "",
+    "The same with 10⁶ finished executions in the tables: 10⁶ messages, as many replies, 2·10⁶ steps. `deliver engine prune` and the runners remove finished ones after their tenant's window.",
+    "",
+    taken(pieces),
+    "",
+    table(
+      ["", "workflows/s, 50 in flight", "p50 / p99 alone, ms", "CPU of Postgres, ms a workflow"],
+      namesOf("growth").map((name) => {
+        const of = (inFlight: number, what: What) => figure(samples, name, { inFlight }, what)
+        return [
+          name,
+          shown(of(50, "perSecond")),
+          `${shown(of(1, "p50"), 1)} / ${shown(of(1, "p99"), 1)}`,
+          shown(of(50, "serverMs"), 2)
+        ]
+      })
+    ),
+    ""
+  ]
+}
+
+const memory = () => {
+  const pieces = read("memory")
+  const samples = samplesOf(pieces)
+  if (samples.length === 0) return []
+  return [
+    "## Memory",
+    "",
+    "One process, 50 in flight. Young objects live in the semi-space: when it is full they are copied or dropped, and what is copied twice is old. Images, pods and the rehearsal set what `Dockerfile` says.",
+    "",
+    taken(pieces),
+    "",
+    table(
+      [
+        "",
+        "workflows/s",
+        "allocated, KB a workflow",
+        "collecting, ms a workflow",
+        "CPU, ms a workflow",
+        "resident at most, MB"
+      ],
+      namesOf("memory").map((name) => {
+        const of = (what: What, digits: number) => shown(figure(samples, name, {}, what), digits)
+        return [name, of("perSecond", 0), of("allocatedKb", 0), of("gcMs", 3), of("driverMs", 2), of("residentMb", 0)]
+      })
+    ),
+    ""
+  ]
+}
+
+const text = () =>
+  [
+    "# Performance",
+    "",
+    "Written by `make bench-page` from the figures in `docs/performance/*.json`, which `make bench SUITE=NAME` measures and keeps. Absolute figures are this machine's, whose two processors the",
+    "client, the runners and Postgres share; ratios are what to look at. Engines are started, warmed, measured and ended in turn, round by round; figures are medians of the rounds. What was measured while other work had more than a quarter of a processor is left out.",
+    "",
+    "A workflow has two steps that do nothing, unless said otherwise, and is started and awaited. `one process`: the client is in the worker's process. `ours` is what is deployed: group commit and the",
+    "journal; `without journal` has group commit alone; `stock Effect` has the library's own storage and engine. Restate keeps a log of its own and not Postgres. `test/bench/engines/Engine.ts` says how each is started.",
+    "",
+    ...asked({ engines: samplesOf(read("engines")), growth: samplesOf(read("growth")) }),
+    ...engines(),
+    ...varied("steps", "Steps", "Workflows of more steps, one after the other.", "steps", (value) => `${value} steps`),
+    ...varied(
+      "payload",
+      "Payload",
+      "What a workflow is started with, and what each of its two steps returns, has this size.",
+      "bytes",
+      (value) => `${value / 1000} KB`
+    ),
+    ...growth(),
+    ...memory(),
+    "## Where the time goes",
+    "",
+    "A CPU profile of one process under this load, to open in Chromium's developer tools or to sum up by function:",
+    "",
+    "```sh",
+    "NODE_OPTIONS='--cpu-prof --cpu-prof-dir=/tmp/profiles' make bench ONLY='ours, one process' ROUNDS=1 SECONDS=10 KEEP=no",
+    "node test/bench/profile.ts /tmp/profiles   # self time by function and by package, of the busiest process",
+    "NODE_OPTIONS='--heap-prof --heap-prof-dir=/tmp/profiles' make bench ONLY='ours, one process' ROUNDS=1 KEEP=no   # what allocates",
+    "```",
+    "",
+    "How soon work goes on after a kill, a stop, a freeze or a lost database, how late durable sleeps end, and how long the first call of a fresh process takes is measured by `make takeover`.",
+    ""
+  ].join("\n")
+
+/** What is to be written where. */
+export const pages = (): ReadonlyMap<string, string> => {
+  plots.clear()
+  const written = new Map([["docs/performance.md", text()]])
+  for (const [name, svg] of plots) written.set(`docs/performance/${name}`, svg)
+  return written
 }

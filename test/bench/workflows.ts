@@ -1,52 +1,39 @@
 /**
- * `make bench`: workflows of two steps that do nothing, started and awaited, on one Postgres with fsync. Environment:
+ * `make bench`: workflows of steps that do nothing, started and awaited, on one Postgres with fsync. Environment:
  *
- *     ROUNDS=3    each engine is started, measured and ended in turn, that often; the figures are medians of the rounds
- *     SECONDS=6   of each measurement: with 50 in flight, and with 1
- *     ONLY=ours   engines whose name holds this word
- *     OUT=docs    where `performance.md` and `performance.svg` are written; `OUT=-` writes nothing
+ *     SUITE=engines   what is measured: engines, steps, payload, growth or memory (`suites.ts`)
+ *     ROUNDS=3        each engine is started, measured and ended in turn, that often; what is shown are medians of the rounds
+ *     SECONDS=5       of each measurement
+ *     ONLY=ours       engines whose name holds this word
+ *     STATEMENTS=1    also prints which statements took the database how long
+ *     KEEP=new        what becomes of the figures: `new` replaces those in `docs/performance/SUITE.json`, `more` adds to them (a
+ *                     long suite in pieces), `no` only prints them
  */
-import { writeFile } from "node:fs/promises"
-import { loadavg } from "node:os"
-import { join } from "node:path"
+import { execFileSync } from "node:child_process"
+import { readFileSync } from "node:fs"
 import { Effect } from "effect"
-import { dbos, type Engine, ours, type Running, restate, restateIsThere } from "./engines/Engine.ts"
+import type { Engine, Load, Running } from "./engines/Engine.ts"
 import { floor } from "./floor.ts"
-import { page, plot, type Row } from "./page.ts"
-import { cpuMillis, machine, median, number, print, quantile, type World, world } from "./world.ts"
+import { type Piece, read, type Sample, write } from "./results.ts"
+import { suites } from "./suites.ts"
+import { cpuMillis, machine, machineMillis, number, print, quantile, type World, world } from "./world.ts"
 
 const rounds = number("ROUNDS", 3)
-const seconds = number("SECONDS", 6)
-const IN_FLIGHT = 50
+const seconds = number("SECONDS", 5)
+const chosen = process.env["SUITE"] || "engines"
+const keep = process.env["KEEP"] || "new"
+const WARM: Load = { inFlight: 50, steps: 2, bytes: 0 }
 const WARM_SECONDS = 4
+/** Of how many processors other work may have had the use: what was measured beside more of it is not kept. */
+const OTHERS = 0.25
 
-/** What the runners, and with one process the clients, are told. */
-const STOCK = { MESSAGE_STORAGE: "stock", STEP_ENGINE: "stock" }
-const GROUP = { MESSAGE_STORAGE: "group", STEP_ENGINE: "stock" }
-const JOURNAL = { MESSAGE_STORAGE: "group", STEP_ENGINE: "journal" }
-
-const engines: ReadonlyArray<Engine> = [
-  ours({ name: "ours, one process", database: "journal_local", runners: 0, env: JOURNAL }),
-  ours({ name: "without journal, one process", database: "group_local", runners: 0, env: GROUP }),
-  ours({ name: "stock Effect, one process", database: "stock_local", runners: 0, env: STOCK }),
-  dbos,
-  ours({ name: "ours, client and runner", database: "journal_remote", runners: 1, env: JOURNAL }),
-  ours({ name: "ours, client and 3 runners", database: "journal_three", runners: 3, env: JOURNAL }),
-  ours({ name: "without journal, client and runner", database: "group_remote", runners: 1, env: GROUP }),
-  ours({ name: "stock Effect, client and runner", database: "stock_remote", runners: 1, env: STOCK }),
-  ...(restateIsThere ? [restate] : [])
-].filter(({ name }) => name.includes(process.env["ONLY"] ?? ""))
-
-interface Sample {
-  readonly perSecond: number
-  readonly p50: number
-  readonly p99: number
-  readonly statements: number
-  readonly commits: number
-  readonly workerMs: number
-  readonly driverMs: number
-  readonly serverMs: number
+const refuse = (why: string): never => {
+  process.stderr.write(`${why}\n`)
+  process.exit(2)
 }
+const suite = suites[chosen] ?? refuse(`SUITE is "${chosen}"; it must be one of ${Object.keys(suites).join(", ")}.`)
+if (!["new", "more", "no"].includes(keep)) refuse(`KEEP is "${keep}"; it must be new, more or no.`)
+const engines = suite.engines.filter(({ name }) => name.includes(process.env["ONLY"] ?? ""))
 
 /** What the database and the processes have done so far. */
 const spent = (running: Running, { query, server }: World, database: string | undefined) =>
@@ -60,94 +47,111 @@ const spent = (running: Running, { query, server }: World, database: string | un
       [database ?? null]
     )
     return {
-      statements: Number(row?.statements),
-      commits: Number(row?.commits),
-      workers: cpuMillis(running.workers),
-      driver: cpuMillis([running.driver]),
-      server: cpuMillis([running.server ?? server.pid])
+      statements: row === undefined ? null : Number(row.statements),
+      commits: row === undefined ? null : Number(row.commits),
+      workerMs: cpuMillis(running.workers),
+      driverMs: cpuMillis([running.driver]),
+      serverMs: cpuMillis([running.server ?? server.pid]),
+      allMs: machineMillis(),
+      benchMs: cpuMillis([process.pid, server.pid]),
+      at: performance.now()
     }
   })
 
-const sample = (engine: Engine, url: string, place: World) =>
+/** What took the database most, since its engine was first started. */
+const statements = ({ query }: World, database: string | undefined) =>
   Effect.gen(function* () {
-    const running = yield* engine.start(place, url)
-    yield* running.run(IN_FLIGHT, WARM_SECONDS)
+    const rows = yield* query<{ calls: string; mean: number; total: number; query: string }>(
+      `select s.calls, s.mean_exec_time as mean, s.total_exec_time as total, left(regexp_replace(s.query, '\\s+', ' ', 'g'), 90) as query
+       from pg_stat_statements s join pg_database d on d.oid = s.dbid where d.datname = $1 order by s.total_exec_time desc limit 8`,
+      [database ?? null]
+    )
+    for (const { calls, mean, total, query: text } of rows) {
+      yield* print(
+        `    ${calls.padStart(8)} calls  ${mean.toFixed(2)} ms each  ${total.toFixed(0).padStart(6)} ms  ${text}`
+      )
+    }
+  })
+
+const residentMb = (pid: number) =>
+  Number(/^VmHWM:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]) / 1024
+
+const rounded = (value: number) => Math.round(value * 1000) / 1000
+
+const measure = (engine: Engine, running: Running, place: World, load: Load) =>
+  Effect.gen(function* () {
     const before = yield* spent(running, place, engine.database)
-    const many = yield* running.run(IN_FLIGHT, seconds)
+    const measured = yield* running.run(load, seconds)
     const after = yield* spent(running, place, engine.database)
-    const one = yield* running.run(1, seconds)
-    const each = (key: keyof typeof before) => (after[key] - before[key]) / many.completed
+    const each = (total: number | undefined) => (total === undefined ? null : rounded(total / measured.completed))
+    const between = (key: keyof typeof before) => {
+      const [first, last] = [before[key], after[key]]
+      return first === null || last === null ? null : each(last - first)
+    }
     return {
-      perSecond: many.completed / many.seconds,
-      p50: quantile(one.latenciesMs, 0.5),
-      p99: quantile(one.latenciesMs, 0.99),
-      statements: each("statements"),
-      commits: each("commits"),
-      workerMs: each("workers"),
-      driverMs: each("driver"),
-      serverMs: each("server")
+      engine: engine.name,
+      ...load,
+      perSecond: rounded(measured.completed / measured.seconds),
+      p50: rounded(quantile(measured.latenciesMs, 0.5)),
+      p99: rounded(quantile(measured.latenciesMs, 0.99)),
+      statements: between("statements"),
+      commits: between("commits"),
+      workerMs: between("workerMs") ?? 0,
+      driverMs: between("driverMs") ?? 0,
+      serverMs: between("serverMs") ?? 0,
+      residentMb: rounded(residentMb(running.driver)),
+      allocatedKb: each(measured.allocated === undefined ? undefined : measured.allocated / 1024),
+      gcMs: each(measured.gcMs),
+      others: rounded(
+        Math.max(0, (after.allMs - before.allMs - (after.benchMs - before.benchMs)) / (after.at - before.at))
+      )
     } satisfies Sample
-  }).pipe(Effect.scoped)
+  })
 
 const program = Effect.gen(function* () {
-  const [load = 0] = loadavg()
   const place = yield* world
   const urls = new Map<string, string>()
   for (const engine of engines) urls.set(engine.name, yield* engine.prepare(place))
   const floorUrl = yield* place.emptyDatabase("floor")
-  const samples = new Map(engines.map(({ name }) => [name, [] as Array<Sample>]))
+  const samples: Array<Sample> = []
   const floors: Array<number> = []
   for (let round = 1; round <= rounds; round++) {
     for (const engine of engines) {
-      const measured = yield* sample(engine, urls.get(engine.name) ?? "", place)
-      samples.get(engine.name)?.push(measured)
-      yield* print(
-        `round ${round}  ${engine.name.padEnd(38)} ${measured.perSecond.toFixed(0).padStart(5)}/s  p50 ${measured.p50.toFixed(1)} ms  p99 ${measured.p99.toFixed(1)} ms`
-      )
+      yield* Effect.gen(function* () {
+        const running = yield* engine.start(place, urls.get(engine.name) ?? "")
+        yield* running.run(WARM, WARM_SECONDS)
+        for (const each of suite.loads) {
+          const sample = yield* measure(engine, running, place, each)
+          if (sample.others <= OTHERS) samples.push(sample)
+          yield* print(
+            `round ${round}  ${engine.name.padEnd(40)} ${String(each.inFlight).padStart(3)} in flight, ${each.steps} steps, ${each.bytes} B: ` +
+              `${sample.perSecond.toFixed(0).padStart(5)}/s  p50 ${sample.p50.toFixed(1)} ms  p99 ${sample.p99.toFixed(1)} ms${sample.others > OTHERS ? `  not kept: other work had ${sample.others.toFixed(2)} processors` : ""}`
+          )
+        }
+        if (process.env["STATEMENTS"] === "1") yield* statements(place, engine.database)
+      }).pipe(Effect.scoped)
     }
-    const at = yield* floor(floorUrl, seconds)
-    if (at !== undefined) floors.push(at)
-    yield* print(
-      `round ${round}  ${"pgbench".padEnd(38)} ${at === undefined ? "is not installed" : `${at.toFixed(0)}/s`}`
-    )
+    if (suite.floor) {
+      const at = yield* floor(floorUrl, seconds)
+      if (at !== undefined) floors.push(rounded(at))
+      yield* print(`round ${round}  pgbench ${at === undefined ? "is not installed" : `${at.toFixed(0)}/s`}`)
+    }
   }
   const [version] = yield* place.query<{ server_version: string }>("show server_version")
-  const rows = engines.map(({ name }): Row => {
-    const all = samples.get(name) ?? []
-    const of = (key: keyof Sample) => median(all.map((each) => each[key]))
-    return {
-      name,
-      perSecond: of("perSecond"),
-      slowest: Math.min(...all.map(({ perSecond }) => perSecond)),
-      fastest: Math.max(...all.map(({ perSecond }) => perSecond)),
-      p50: of("p50"),
-      p99: of("p99"),
-      statements: of("statements"),
-      commits: of("commits"),
-      workerMs: of("workerMs"),
-      driverMs: of("driverMs"),
-      serverMs: of("serverMs")
-    }
-  })
-  const report = {
-    rows,
-    floor: floors.length === 0 ? undefined : median(floors),
-    rounds,
-    seconds,
-    inFlight: IN_FLIGHT,
-    machine: `${machine()}, Postgres ${version?.server_version} with fsync`,
-    load,
-    day: new Date().toISOString().slice(0, 10)
+  const commit = execFileSync("git", ["rev-parse", "--short", "HEAD"], { encoding: "utf8" }).trim()
+  const piece: Piece = {
+    about: {
+      day: new Date().toISOString().slice(0, 10),
+      commit,
+      machine: `${machine()}, Postgres ${version?.server_version} with fsync`,
+      command: `make bench SUITE=${chosen} ROUNDS=${rounds} SECONDS=${seconds}`,
+      floors
+    },
+    samples
   }
-  const text = page(report)
-  yield* print(`\n${text}`)
-  const out = process.env["OUT"] ?? "docs"
-  if (out !== "-") {
-    yield* Effect.promise(async () => {
-      await writeFile(join(out, "performance.md"), text)
-      await writeFile(join(out, "performance.svg"), plot(report))
-    })
-  }
+  if (keep === "no") return
+  yield* Effect.promise(() => write(chosen, keep === "more" ? [...read(chosen), piece] : [piece]))
+  yield* print("Kept. `make bench-page` writes docs/performance.md from what is kept.")
 })
 
 await Effect.runPromise(Effect.scoped(program)).catch((error: unknown) => {

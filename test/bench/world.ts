@@ -52,6 +52,17 @@ export const world = Effect.gen(function* () {
     subnet,
     server,
     query,
+    /** Runs statements in a database, as the superuser. */
+    within: (name: string, text: string) =>
+      Effect.acquireUseRelease(
+        Effect.sync(() => new pg.Client({ connectionString: server.url(name) })),
+        (client) =>
+          Effect.promise(async () => {
+            await client.connect()
+            await client.query(text)
+          }),
+        (client) => Effect.promise(() => client.end())
+      ),
     /** An empty database that belongs to `migrator`. */
     emptyDatabase: (name: string) =>
       Effect.as(query(`create database ${name} owner migrator`), urlAs(server.url(name), "migrator")),
@@ -88,4 +99,14 @@ export const cpuMillis = (roots: ReadonlyArray<number>): number => {
   const under = (pid: number | undefined): boolean =>
     pid !== undefined && pid > 1 && (roots.includes(pid) || under(all.get(pid)?.parent))
   return [...all].reduce((sum, [pid, { ticks }]) => (under(pid) ? sum + ticks * 10 : sum), 0)
+}
+
+/** Processor time in ms that the whole machine spent so far. */
+export const machineMillis = (): number => {
+  const [user = 0, nice = 0, system = 0, , , irq = 0, soft = 0] = (
+    /^cpu +(.*)$/m.exec(readFileSync("/proc/stat", "utf8"))?.[1] ?? ""
+  )
+    .split(" ")
+    .map(Number)
+  return (user + nice + system + irq + soft) * 10
 }

@@ -9,14 +9,24 @@ import { Effect, type Scope } from "effect"
 import { databaseSecret } from "../../support/pods.ts"
 import type { World } from "../world.ts"
 
+/** What is asked of a driver: workflows of so many steps, whose start and steps carry so many bytes each. */
+export interface Load {
+  readonly inFlight: number
+  readonly steps: number
+  readonly bytes: number
+}
+
 export interface Measured {
   readonly completed: number
   readonly seconds: number
   readonly latenciesMs: ReadonlyArray<number>
+  /** Bytes, and ms of collections, of the driver's process; where its engine was made with `GC`. */
+  readonly allocated?: number
+  readonly gcMs?: number
 }
 
 export interface Running {
-  readonly run: (inFlight: number, seconds: number) => Effect.Effect<Measured, Error>
+  readonly run: (load: Load, seconds: number) => Effect.Effect<Measured, Error>
   readonly driver: number
   readonly workers: ReadonlyArray<number>
   /** The process that stores, where it is not Postgres. */
@@ -35,6 +45,10 @@ export interface Engine {
 /** Connections of each process to the database. */
 const POOL = "10"
 
+const ENDS_WITHIN = 10_000
+/** Given on, so that each process can be profiled. */
+const nodeOptions = process.env["NODE_OPTIONS"] === undefined ? {} : { NODE_OPTIONS: process.env["NODE_OPTIONS"] }
+
 const start = (file: string, env: Readonly<Record<string, string>>) =>
   started(
     process.execPath,
@@ -52,15 +66,21 @@ const started = (
   Effect.acquireRelease(
     Effect.sync(() =>
       spawn(program, args, {
-        env: { PATH: process.env["PATH"], ...env },
+        env: { PATH: process.env["PATH"], ...nodeOptions, ...env },
         stdio: ["ignore", "inherit", "inherit", channel]
       })
     ),
     (child) =>
       Effect.async<void>((resume) => {
         if (child.exitCode !== null || child.signalCode !== null) return resume(Effect.void)
-        child.once("exit", () => resume(Effect.void))
-        child.kill("SIGKILL")
+        const late = setTimeout(() => child.kill("SIGKILL"), ENDS_WITHIN)
+        child.once("exit", () => {
+          clearTimeout(late)
+          resume(Effect.void)
+        })
+        // Ours end by themselves then: what is killed writes no profile.
+        if (child.connected) child.disconnect()
+        else child.kill("SIGKILL")
       })
   )
 
@@ -82,24 +102,32 @@ const drive = (file: string, env: Readonly<Record<string, string>>, workers: Rea
     return {
       driver: child.pid ?? -1,
       workers,
-      run: (inFlight, seconds) =>
+      run: (load, seconds) =>
         Effect.suspend(() => {
-          child.send({ inFlight, seconds })
+          child.send({ ...load, seconds })
           return answer<Measured>(child)
         })
     } satisfies Running
   })
 
-/** Our runtime. `runners` of 0: client and runner in one process. `env` is that of the runners. */
+/**
+ * Our runtime. `runners` of 0: client and runner in one process. `env` is that of its processes. `fill` is run as the database's
+ * owner before the first start.
+ */
 export const ours = (options: {
   readonly name: string
   readonly database: string
   readonly runners: number
   readonly env?: Readonly<Record<string, string>>
+  readonly fill?: string
 }): Engine => ({
   name: options.name,
   database: options.database,
-  prepare: ({ migratedDatabase }) => migratedDatabase(options.database),
+  prepare: ({ migratedDatabase, within }) =>
+    Effect.zipLeft(
+      migratedDatabase(options.database),
+      options.fill === undefined ? Effect.void : within(options.database, options.fill)
+    ),
   start: ({ subnet }, url) =>
     Effect.gen(function* () {
       const secret = yield* databaseSecret(url)
@@ -121,11 +149,24 @@ export const ours = (options: {
     })
 })
 
-export const dbos: Engine = {
+export const dbosLocal: Engine = {
   name: "DBOS 5.3, one process",
-  database: "dbos",
-  prepare: ({ emptyDatabase }) => emptyDatabase("dbos"),
-  start: (_, url) => drive("../dbos/driver.mjs", { DATABASE_URL: url }, [])
+  database: "dbos_local",
+  prepare: ({ emptyDatabase }) => emptyDatabase("dbos_local"),
+  start: (_, url) => drive("../dbos/local.mjs", { DATABASE_URL: url }, [])
+}
+
+export const dbosRemote: Engine = {
+  name: "DBOS 5.3, client and worker, 50 ms polls",
+  database: "dbos_remote",
+  prepare: ({ emptyDatabase }) => emptyDatabase("dbos_remote"),
+  start: (_, url) =>
+    Effect.gen(function* () {
+      const worker = yield* start("../dbos/worker.mjs", { DATABASE_URL: url })
+      // It makes the tables.
+      yield* answer(worker)
+      return yield* drive("../dbos/client.mjs", { DATABASE_URL: url }, [worker.pid ?? -1])
+    })
 }
 
 /** Where npm puts it; there is none for some processors. */

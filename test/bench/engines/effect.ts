@@ -1,5 +1,5 @@
 /**
- * Our runtime's part of `make bench`: two activities that do nothing. ROLE says what this process is: `worker` (a runner),
+ * Our runtime's part of `make bench`: activities that do nothing. ROLE says what this process is: `worker` (a runner),
  * `client` (starts and awaits, over the network), or `local` (both in one).
  */
 import { Activity, Workflow } from "@effect/workflow"
@@ -10,20 +10,20 @@ import * as Database from "../../../src/runtime/Database.ts"
 import { readRunner } from "../../../src/runtime/Settings.ts"
 import { serve } from "./drive.mjs"
 
-const Result = Schema.Struct({ step: Schema.Int, ok: Schema.Boolean })
+const Result = Schema.Struct({ step: Schema.Int, ok: Schema.Boolean, text: Schema.String })
 const Bench = Workflow.make({
   name: "Bench",
-  payload: { id: Schema.String },
-  success: Schema.Struct({ first: Schema.Int, second: Schema.Int }),
+  payload: { id: Schema.String, steps: Schema.Int, text: Schema.String },
+  success: Schema.Struct({ done: Schema.Int }),
   idempotencyKey: ({ id }) => id
 })
-const step = (name: string, number: number) =>
-  Activity.make({ name, success: Result, execute: Effect.succeed({ step: number, ok: true }) })
-const BenchLive = Bench.toLayer(() =>
+const step = (number: number, text: string) =>
+  Activity.make({ name: `step-${number}`, success: Result, execute: Effect.succeed({ step: number, ok: true, text }) })
+const BenchLive = Bench.toLayer(({ steps, text }) =>
   Effect.gen(function* () {
-    const first = yield* step("first", 1)
-    const second = yield* step("second", 2)
-    return { first: first.step, second: second.step }
+    let done = 0
+    for (let number = 1; number <= steps; number++) done += (yield* step(number, text)).ok ? 1 : 0
+    return { done }
   })
 )
 
@@ -45,5 +45,5 @@ if (role === "worker") {
   process.once("disconnect", () => process.exit(0))
   await runtime.runPromise(Effect.never)
 } else {
-  await serve((id) => runtime.runPromise(Bench.execute({ id })))
+  await serve((id, work) => runtime.runPromise(Bench.execute({ id, ...work })))
 }

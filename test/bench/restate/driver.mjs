@@ -28,10 +28,16 @@ await until("the registration of the worker", () =>
     body: JSON.stringify({ uri: `http://${WORKER}`, force: true })
   })
 )
-const start = async (id) => {
-  const answer = await fetch(`http://${INGRESS}/Bench/${id}/run`, { method: "POST" })
+const call = (id, work) =>
+  fetch(`http://${INGRESS}/Bench/${id}/run`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify(work)
+  })
+const start = async (id, work) => {
+  const answer = await call(id, work)
   if (!answer.ok) throw new Error(`Restate answered ${answer.status}: ${await answer.text()}`)
   return answer.json()
 }
-await until("a first workflow", () => fetch(`http://${INGRESS}/Bench/${crypto.randomUUID()}/run`, { method: "POST" }))
+await until("a first workflow", () => call(crypto.randomUUID(), { steps: 2, text: "" }))
 await serve(start)

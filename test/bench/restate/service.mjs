@@ -1,14 +1,16 @@
-/** The worker: a workflow of two steps that do nothing, which the server calls. ADDRESS is `host:port`. */
+/** The worker: a workflow of steps that do nothing, which the server calls. ADDRESS is `host:port`. */
 import { createServer } from "node:http2"
 import * as restate from "@restatedev/restate-sdk"
 
 const bench = restate.workflow({
   name: "Bench",
   handlers: {
-    run: async (context) => {
-      const first = await context.run("first", () => ({ step: 1, ok: true }))
-      const second = await context.run("second", () => ({ step: 2, ok: true }))
-      return { first: first.step, second: second.step }
+    run: async (context, { steps, text }) => {
+      let done = 0
+      for (let number = 1; number <= steps; number++) {
+        done += (await context.run(`step-${number}`, () => ({ step: number, ok: true, text }))).ok ? 1 : 0
+      }
+      return { done }
     }
   }
 })

@@ -1,0 +1,68 @@
+/** What was measured, as it is kept in `docs/performance/SUITE.json`: the page and its plots are made from this alone. */
+import { existsSync, readFileSync } from "node:fs"
+import { mkdir, writeFile } from "node:fs/promises"
+import { join } from "node:path"
+import type { Load } from "./engines/Engine.ts"
+import { median } from "./world.ts"
+
+/** One engine under one load, once. Times in ms, all but `p50` and `p99` a workflow. What can't be known is null. */
+export interface Sample extends Load {
+  readonly engine: string
+  readonly perSecond: number
+  readonly p50: number
+  readonly p99: number
+  readonly statements: number | null
+  readonly commits: number | null
+  readonly workerMs: number
+  readonly driverMs: number
+  readonly serverMs: number
+  /** Of the driver's process: MB that it held at most so far, KB allocated and ms collected a workflow. */
+  readonly residentMb: number
+  readonly allocatedKb: number | null
+  readonly gcMs: number | null
+  /** Of how many processors other work had the use meanwhile. */
+  readonly others: number
+}
+
+/** One run of the command: engines in turn, round by round. */
+export interface Piece {
+  readonly about: {
+    readonly day: string
+    readonly commit: string
+    readonly machine: string
+    readonly command: string
+    /** Rounds of four single-row transactions a second, by pgbench. */
+    readonly floors: ReadonlyArray<number>
+  }
+  readonly samples: ReadonlyArray<Sample>
+}
+
+const FOLDER = "docs/performance"
+const file = (suite: string) => join(FOLDER, `${suite}.json`)
+
+export const read = (suite: string): ReadonlyArray<Piece> =>
+  existsSync(file(suite)) ? (JSON.parse(readFileSync(file(suite), "utf8")) as ReadonlyArray<Piece>) : []
+
+/** One sample a line, so that a diff shows what changed. */
+export const write = async (suite: string, pieces: ReadonlyArray<Piece>): Promise<void> => {
+  await mkdir(FOLDER, { recursive: true })
+  const text = pieces.map(({ about, samples }) => {
+    const rows = samples.map((sample) => `      ${JSON.stringify(sample)}`).join(",\n")
+    return `  {\n    "about": ${JSON.stringify(about)},\n    "samples": [\n${rows}\n    ]\n  }`
+  })
+  await writeFile(file(suite), `[\n${text.join(",\n")}\n]\n`)
+}
+
+/** The median over all rounds of all pieces; undefined when it was not measured. */
+export const figure = (
+  samples: ReadonlyArray<Sample>,
+  engine: string,
+  load: Partial<Load>,
+  what: Exclude<keyof Sample, "engine">
+): number | undefined => {
+  const values = samples
+    .filter((sample) => sample.engine === engine)
+    .filter((sample) => Object.entries(load).every(([key, value]) => sample[key as keyof Load] === value))
+    .flatMap((sample) => sample[what] ?? [])
+  return values.length === 0 ? undefined : median(values)
+}

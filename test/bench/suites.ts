@@ -1,0 +1,113 @@
+/** What `make bench` measures: each suite is engines, started in turn, and the loads that each of them gets. */
+import { dbosLocal, dbosRemote, type Engine, type Load, ours, restate, restateIsThere } from "./engines/Engine.ts"
+
+/** What runners, and clients in one process with them, are told. */
+const STOCK = { MESSAGE_STORAGE: "stock", STEP_ENGINE: "stock" }
+const GROUP = { MESSAGE_STORAGE: "group", STEP_ENGINE: "stock" }
+const JOURNAL = { MESSAGE_STORAGE: "group", STEP_ENGINE: "journal" }
+
+export const FINISHED = 1_000_000
+
+/**
+ * Executions that have ended, as the journal leaves them: a message, its reply, two steps. Ids are lower than any that is made
+ * today, as those of older ones are.
+ */
+const fill = (executions: number) => `
+  insert into cluster.cluster_messages (id, message_id, shard_id, entity_type, entity_id, kind, tag, payload, headers, processed,
+    request_id, last_reply_id, last_read)
+  select n * 2, 'Workflow/Bench/' || md5(n::text) || '/run/', 'default:' || 1 + n % 300, 'Workflow/Bench', md5(n::text), 0, 'run',
+    '{"id":"00000000-0000-0000-0000-000000000000","steps":2,"text":""}', '{}', true, n * 2, n * 2 + 1, now()
+  from generate_series(1, ${executions}::bigint) n;
+  insert into cluster.cluster_replies (id, kind, request_id, payload)
+  select n * 2 + 1, 0, n * 2, '{"_tag":"Success","value":{"_tag":"Complete","exit":{"_tag":"Success","value":{"done":2}}}}'
+  from generate_series(1, ${executions}::bigint) n;
+  insert into agents.steps (execution_id, name, attempt, exit, release, fingerprint, started_at, finished_at)
+  select md5(n::text), 'step-' || s, 1, '{"_tag":"Success","value":{"step":1,"ok":true,"text":""}}', 'bench', '0123456789abcdef', now(), now()
+  from generate_series(1, ${executions}::bigint) n, generate_series(1, 2) s;
+  vacuum analyze cluster.cluster_messages; vacuum analyze cluster.cluster_replies; vacuum analyze agents.steps; checkpoint`
+
+export const local = ours({ name: "ours, one process", database: "journal_local", runners: 0, env: JOURNAL })
+export const remote = ours({ name: "ours, client and runner", database: "journal_remote", runners: 1, env: JOURNAL })
+export const three = ours({ name: "ours, client and 3 runners", database: "journal_three", runners: 3, env: JOURNAL })
+export const grown = ours({
+  name: "ours, one process, 10⁶ finished",
+  database: "journal_grown",
+  runners: 0,
+  env: JOURNAL,
+  fill: fill(FINISHED)
+})
+export const grownRemote = ours({
+  name: "ours, client and runner, 10⁶ finished",
+  database: "journal_grown_remote",
+  runners: 1,
+  env: JOURNAL,
+  fill: fill(FINISHED)
+})
+const withGc = (megabytes: number | undefined) =>
+  ours({
+    name: megabytes === undefined ? "as Node has it" : `--max-semi-space-size=${megabytes}`,
+    database: `semi_space_${megabytes ?? "default"}`,
+    runners: 0,
+    env: {
+      ...JOURNAL,
+      GC: "1",
+      ...(megabytes === undefined ? {} : { NODE_OPTIONS: `--max-semi-space-size=${megabytes}` })
+    }
+  })
+
+export { dbosLocal, dbosRemote, restate }
+
+const peers: ReadonlyArray<Engine> = restateIsThere ? [restate] : []
+const small = (inFlight: number): Load => ({ inFlight, steps: 2, bytes: 0 })
+
+export interface Suite {
+  readonly engines: ReadonlyArray<Engine>
+  readonly loads: ReadonlyArray<Load>
+  readonly floor: boolean
+}
+
+export const suites: Readonly<Record<string, Suite>> = {
+  engines: {
+    engines: [
+      local,
+      ours({ name: "without journal, one process", database: "group_local", runners: 0, env: GROUP }),
+      ours({ name: "stock Effect, one process", database: "stock_local", runners: 0, env: STOCK }),
+      dbosLocal,
+      remote,
+      three,
+      ours({ name: "without journal, client and runner", database: "group_remote", runners: 1, env: GROUP }),
+      ours({ name: "stock Effect, client and runner", database: "stock_remote", runners: 1, env: STOCK }),
+      dbosRemote,
+      ...peers
+    ],
+    loads: [small(50), small(1), small(500)],
+    floor: true
+  },
+  steps: {
+    engines: [local, dbosLocal, remote, dbosRemote, ...peers],
+    loads: [2, 10, 50].map((steps) => ({ inFlight: 50, steps, bytes: 0 })),
+    floor: false
+  },
+  payload: {
+    engines: [local, dbosLocal, remote, dbosRemote, ...peers],
+    loads: [1_000, 100_000].map((bytes) => ({ inFlight: 50, steps: 2, bytes })),
+    floor: false
+  },
+  growth: { engines: [local, grown, remote, grownRemote], loads: [small(50), small(1)], floor: false },
+  memory: {
+    engines: [
+      withGc(undefined),
+      withGc(32),
+      withGc(64),
+      withGc(128),
+      ours({
+        name: "stock Effect",
+        database: "semi_space_stock",
+        runners: 0,
+        env: { ...STOCK, GC: "1" }
+      })
+    ],
+    loads: [small(50)],
+    floor: false
+  }
+}
