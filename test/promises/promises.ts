@@ -531,6 +531,10 @@ export const promises: ReadonlyArray<Promised> = [
       [drivers, "rolls a Deployment without a failed request at its Service"],
       [drivers, "prunes what a release removed, and nothing that is read, foreign or data"],
       [
+        "test/rehearsal/prune.test.ts",
+        "removes what a release removed after the last phase, says so in the log, and brings it back with a rollback"
+      ],
+      [
         "test/cluster/manifests.test.ts",
         "every rendered object of every overlay passes the API server's strict dry run"
       ]

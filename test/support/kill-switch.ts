@@ -12,7 +12,7 @@ export interface Kill {
 
 /** Not what asks by the clock: `alive`, `pods`, `metrics`. */
 const DEED =
-  /^POST \/(?:open|apply|awaitRollout|startJob|awaitJob|stopJob) |\bcommit\b|\b(?:insert into|delete from|update)\s/i
+  /^POST \/(?:open|apply|awaitRollout|prune|startJob|awaitJob|stopJob) |\bcommit\b|\b(?:insert into|delete from|update)\s/i
 /** The cluster's look for messages, twice a second. */
 const LOOK = /\bset last_read = now\b/i
 const isDeed = (text: string) => DEED.test(text) && !LOOK.test(text)

@@ -5,6 +5,7 @@ import type { Host, HostFailed } from "../host/HostClient.ts"
 import type { Hook, PhaseFiles } from "../rollout/Rollout.ts"
 import type { GoogleError } from "./GoogleError.ts"
 import {
+  JOB_FIELDS,
   type JobRun,
   lastOf,
   type Phase,
@@ -53,6 +54,12 @@ const environment = (rollout: Rollout, release: Release, phase: Phase): Readonly
       phaseConfigs(stage).find(({ phaseId }) => phaseId === phase.id)?.percentage ?? 100
     )
   }
+}
+
+/** The last job of the last phase: until it has ended well, a release may still be left by going back to the one before. */
+const isLast = (rollout: Rollout, phase: Phase, { jobId }: JobRun) => {
+  const field = JOB_FIELDS.findLast((one) => phase.deploymentJobs[one] !== undefined)
+  return rollout.phases.at(-1)?.id === phase.id && field !== undefined && phase.deploymentJobs[field]?.id === jobId
 }
 
 export const run = (
@@ -118,7 +125,24 @@ export const run = (
         }
       })
 
-    if (jobRun.jobId === "deploy") return yield* deploy
+    /** What the release no longer has goes. That it could not go is no fault of the release, which runs: it says so in the log. */
+    const prune = Effect.gen(function* () {
+      const objects = yield* files.manifests
+      const said = yield* host.call("prune", { target, objects }).pipe(
+        Effect.map(({ removed }) => (removed.length === 0 ? undefined : `pruned ${removed.join(", ")}`)),
+        Effect.catchIf(
+          ({ gone }) => !gone,
+          ({ message }) => Effect.succeed(`not pruned, which the next rollout will try again: ${message}`)
+        )
+      )
+      return said === undefined ? [] : [said]
+    })
+    const whole = (outcome: Outcome): Effect.Effect<Outcome, Failure> =>
+      outcome.state === "SUCCEEDED" && isLast(rollout, phase, jobRun)
+        ? Effect.map(prune, (said) => ({ ...outcome, log: [...outcome.log, ...said] }))
+        : Effect.succeed(outcome)
+
+    if (jobRun.jobId === "deploy") return yield* whole(yield* deploy)
     const job = jobRun.jobId === "predeploy" ? phase.deploymentJobs.predeployJob : phase.deploymentJobs.postdeployJob
     const detail = job?.[`${jobRun.jobId}Job`] as { readonly actions?: ReadonlyArray<string> } | undefined
     const hooks =
@@ -131,5 +155,5 @@ export const run = (
       log.push(`== ${one.name}`, ...outcome.log)
       if (outcome.state !== "SUCCEEDED") return { ...outcome, log }
     }
-    return { state: "SUCCEEDED", reason: "", log }
+    return yield* whole({ state: "SUCCEEDED", reason: "", log })
   })

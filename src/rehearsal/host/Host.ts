@@ -45,6 +45,11 @@ export const calls = {
   /** Opens a target's cluster and database; nothing happens where it is open. */
   open: [Schema.Struct({ target: Schema.String }), Schema.Struct({})],
   apply: [Schema.Struct({ target: Schema.String, objects: KubeObjects }), Schema.Struct({})],
+  /** Removes what the set's pipeline no longer has in it (`Cluster.prune`). Says what went, as `KIND/NAME`. */
+  prune: [
+    Schema.Struct({ target: Schema.String, objects: KubeObjects }),
+    Schema.Struct({ removed: Schema.Array(Schema.String) })
+  ],
   /** Waits for a rollout, some seconds at most; `reason` says why it can't succeed any more. */
   awaitRollout: [
     Schema.Struct({ target: Schema.String, objects: KubeObjects, waitMs: Schema.Number }),

@@ -123,6 +123,8 @@ export const run = (options: HostOptions) =>
       const targets = new Map<string, OpenTarget>()
       const opening = yield* Effect.makeSemaphore(1)
       const file = (target: string) => join(folder, "targets", `${target}.json`)
+      const save = (target: string, applied: OpenTarget["applied"]) =>
+        Effect.promise(() => writeWhole(file(target), JSON.stringify([...applied.values()])))
 
       const openTarget = (target: string) =>
         Effect.gen(function* () {
@@ -157,9 +159,7 @@ export const run = (options: HostOptions) =>
         {
           open: ({ target }) =>
             openTarget(target).pipe(
-              Effect.tap(({ applied }) =>
-                Effect.promise(() => writeWhole(file(target), JSON.stringify([...applied.values()])))
-              ),
+              Effect.tap(({ applied }) => save(target, applied)),
               Effect.as({})
             ),
           apply: ({ target, objects }) =>
@@ -167,8 +167,16 @@ export const run = (options: HostOptions) =>
               const { cluster, applied } = yield* openTarget(target)
               yield* cluster.apply(objects)
               for (const object of objects as ReadonlyArray<KubeObject>) applied.set(keyOf(object), object)
-              yield* Effect.promise(() => writeWhole(file(target), JSON.stringify([...applied.values()])))
+              yield* save(target, applied)
               return {}
+            }),
+          prune: ({ target, objects }) =>
+            Effect.gen(function* () {
+              const { cluster, applied } = yield* openTarget(target)
+              const { removed } = yield* cluster.prune(objects)
+              for (const key of removed) applied.delete(key)
+              yield* save(target, applied)
+              return { removed }
             }),
           awaitRollout: ({ target, objects, waitMs }) =>
             Effect.gen(function* () {
