@@ -3,18 +3,11 @@
  */
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Schedule } from "effect"
+import { random } from "../support/random.ts"
 import { GOOD, make, PIPELINE, prepare, type TestServer } from "../support/rehearsal-server.ts"
 
 const RESTARTS = Number(process.env["RESTARTS"] ?? 6)
 const SEED = Number(process.env["SEED"] ?? Date.now() % 100_000)
-
-/** mulberry32 */
-const random = (seed: number) => () => {
-  seed = (seed + 0x6d2b79f5) | 0
-  let t = Math.imul(seed ^ (seed >>> 15), 1 | seed)
-  t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-  return ((t ^ (t >>> 14)) >>> 0) / 4294967296
-}
 
 const HOOKS = ["before", "smoke", "after"]
 const phases = (target: string, names: ReadonlyArray<string>, release: string) =>

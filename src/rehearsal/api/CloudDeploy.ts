@@ -41,7 +41,9 @@ const WRITABLE: Readonly<Record<string, { readonly id: string; readonly type: st
   releases: { id: "releaseId", type: "Release", parents: 6 },
   rollouts: { id: "rolloutId", type: "Rollout", parents: 8 }
 }
-const READ_ONLY = ["jobRuns", "automationRuns"]
+const READ_ONLY: Readonly<Record<string, number>> = { jobRuns: 10, automationRuns: 6 }
+/** What a name goes through on its way down: a target has no releases. */
+const ANCESTORS = ["projects", "locations", "deliveryPipelines", "releases", "rollouts"]
 const PAGE_LIMIT = 1000
 const DEFAULT_PAGE = 50
 const ID = /^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$/
@@ -68,6 +70,14 @@ const typed = (type: string, body: unknown): Effect.Effect<Body, GoogleError> =>
   const more = rest.length === 0 ? "" : ` (and ${rest.length} more)`
   return fail("INVALID_ARGUMENT", `Invalid ${type}: ${first.path.join(".") || "body"}: ${first.message}${more}`)
 }
+
+const newId = (parameter: string, id: string): Effect.Effect<string, GoogleError> =>
+  ID.test(id)
+    ? Effect.succeed(id)
+    : fail(
+        "INVALID_ARGUMENT",
+        `${parameter} must be 1 to 63 lower case letters, digits and dashes and begin with a letter, not "${id.slice(0, 80)}".`
+      )
 
 const truthy = (text: string | undefined) => text?.toLowerCase() === "true"
 
@@ -155,13 +165,7 @@ export const make = (parts: { readonly objects: Objects; readonly sources: Sourc
       Effect.gen(function* () {
         const { id: parameter, type } = WRITABLE[collection]!
         const body = yield* typed(type, request.body)
-        const id = request.query[parameter] ?? lastOf(String(body["name"] ?? ""))
-        if (!ID.test(id)) {
-          return yield* fail(
-            "INVALID_ARGUMENT",
-            `${parameter} must be 1 to 63 lower case letters, digits and dashes and begin with a letter, not "${id.slice(0, 80)}".`
-          )
-        }
+        const id = yield* newId(parameter, request.query[parameter] ?? lastOf(String(body["name"] ?? "")))
         const name = `${request.name}/${collection}/${id}`
         const validateOnly = truthy(request.query["validateOnly"])
         if (collection === "rollouts") {
@@ -203,7 +207,7 @@ export const make = (parts: { readonly objects: Objects; readonly sources: Sourc
         const test = yield* Either.mapLeft(parseFilter(request.query["filter"] ?? ""), (message) =>
           fail("INVALID_ARGUMENT", message)
         )
-        const size = Number(request.query["pageSize"] ?? DEFAULT_PAGE) || DEFAULT_PAGE
+        const size = Number(request.query["pageSize"] ?? DEFAULT_PAGE)
         const token = request.query["pageToken"]
         const given = Buffer.from(token ?? "", "base64url").toString()
         const from = token === undefined || token === "" ? 0 : /^\d{1,9}$/.test(given) ? Number(given) : Number.NaN
@@ -218,7 +222,7 @@ export const make = (parts: { readonly objects: Objects; readonly sources: Sourc
         }
         const all = (yield* store.list(collection, request.name)).filter(test)
         const ordered = sorted(all, request.query["orderBy"] ?? "")
-        const end = from + Math.min(size, PAGE_LIMIT)
+        const end = from + Math.min(size === 0 ? DEFAULT_PAGE : size, PAGE_LIMIT)
         return {
           [collection]: ordered.slice(from, end),
           ...(end < ordered.length ? { nextPageToken: Buffer.from(String(end)).toString("base64url") } : {})
@@ -229,7 +233,7 @@ export const make = (parts: { readonly objects: Objects; readonly sources: Sourc
       Effect.gen(function* () {
         const { type } = WRITABLE[collection]!
         if (collection === "releases" || collection === "rollouts") {
-          return yield* fail("UNIMPLEMENTED", `A ${type} can't be changed once it is made.`)
+          return yield* fail("NOT_FOUND", `There is no such method: a ${type} can't be changed once it is made.`)
         }
         if (!ID.test(lastOf(request.name)))
           return yield* fail("INVALID_ARGUMENT", `"${lastOf(request.name)}" is no id.`)
@@ -360,7 +364,7 @@ export const make = (parts: { readonly objects: Objects; readonly sources: Sourc
               name,
               yield* text(body, "targetId"),
               {
-                rolloutId: yield* text(body, "rolloutId"),
+                rolloutId: yield* newId("rolloutId", yield* text(body, "rolloutId")),
                 releaseId:
                   typeof body["releaseId"] === "string" && body["releaseId"] !== "" ? body["releaseId"] : undefined,
                 startingPhaseId: config["startingPhaseId"] as string | undefined,
@@ -387,10 +391,11 @@ export const make = (parts: { readonly objects: Objects; readonly sources: Sourc
             "There is no such method. Names begin with projects/PROJECT/locations/LOCATION."
           )
         }
-        if (verb !== undefined) {
-          return method === "POST"
-            ? yield* act(name, verb, request.body)
-            : yield* fail("NOT_FOUND", `${verb} is a POST.`)
+        if (method !== "GET" && segments.includes("-")) {
+          return yield* fail(
+            "INVALID_ARGUMENT",
+            'A change is of one resource: "-" stands for any only where they are listed.'
+          )
         }
         if (segments.length === 5 && segments[4] === "config" && method === "GET") {
           const version = {
@@ -410,11 +415,21 @@ export const make = (parts: { readonly objects: Objects; readonly sources: Sourc
         const isCollection = segments.length % 2 === 1
         const collection = isCollection ? segments.at(-1)! : segments.at(-2)!
         const parents = (isCollection ? segments.length : segments.length - 1) - 1
-        const known = Object.hasOwn(WRITABLE, collection)
-          ? WRITABLE[collection]!.parents === parents
-          : READ_ONLY.includes(collection)
-        if (!known) return yield* fail("NOT_FOUND", `There is no collection "${segments.slice(4).join("/")}".`)
         const writable = Object.hasOwn(WRITABLE, collection)
+        const wanted = writable
+          ? WRITABLE[collection]!.parents
+          : Object.hasOwn(READ_ONLY, collection)
+            ? READ_ONLY[collection]
+            : undefined
+        const straight = segments.every((segment, at) => at % 2 === 1 || at >= parents || segment === ANCESTORS[at / 2])
+        if (wanted !== parents || !straight) {
+          return yield* fail("NOT_FOUND", `There is no collection "${segments.slice(4).join("/")}".`)
+        }
+        if (verb !== undefined) {
+          return method === "POST"
+            ? yield* act(name, verb, request.body)
+            : yield* fail("NOT_FOUND", `${verb} is a POST.`)
+        }
         if (isCollection && method === "GET")
           return yield* list(collection, { ...request, name: segments.slice(0, -1).join("/") })
         if (isCollection && method === "POST" && writable) {

@@ -4,7 +4,8 @@
  * It listens on loopback, and takes a request only with its token, a Host of its own (a foreign page's DNS name may resolve to
  * 127.0.0.1) and no Origin but its own.
  */
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
+import { createServer, type IncomingMessage, type ServerResponse, STATUS_CODES } from "node:http"
+import type { Duplex } from "node:stream"
 import { Effect, Exit, Option, Runtime, type Scope } from "effect"
 import * as Console from "../console/Console.ts"
 import * as Load from "../console/Load.ts"
@@ -54,13 +55,26 @@ const read = (request: IncomingMessage, limit: number): Effect.Effect<Buffer, Go
     request.on("error", () => resume(fail("INVALID_ARGUMENT", "The request ended before its body did.")))
   })
 
-const parsed = (body: Buffer): Effect.Effect<unknown, GoogleError> =>
-  body.length === 0
-    ? Effect.succeed({})
-    : Effect.try({
-        try: () => JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body)) as unknown,
-        catch: () => fail("INVALID_ARGUMENT", "The body is not JSON.")
-      })
+/** What Postgres can't keep in a text: it would refuse it as a failure of the server's own. */
+const isText = (text: string) => !text.includes("\0") && text.isWellFormed()
+
+const parsed = (body: Buffer): Effect.Effect<unknown, GoogleError> => {
+  if (body.length === 0) return Effect.succeed({})
+  let texts = true
+  const look = (key: string, value: unknown) => {
+    if (!isText(key) || (typeof value === "string" && !isText(value))) texts = false
+    return value
+  }
+  return Effect.try({
+    try: () => JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body), look) as unknown,
+    catch: () => fail("INVALID_ARGUMENT", "The body is not JSON.")
+  }).pipe(
+    Effect.filterOrFail(
+      () => texts,
+      () => fail("INVALID_ARGUMENT", "A text of the body holds a zero byte or half a character.")
+    )
+  )
+}
 
 const decoded = (path: string): Effect.Effect<string, GoogleError> =>
   Effect.try({
@@ -143,19 +157,23 @@ export const serve = (options: ServerOptions): Effect.Effect<number, ToolFailed,
           return asResource(yield* objects.find(yield* decoded(one[1]!), yield* decoded(one[2]!)))
         }
         const bucket = /^\/storage\/v1\/b\/([^/]+)$/.exec(url.pathname)
-        if (bucket !== null && request.method === "GET") return asBucket(yield* decoded(bucket[1]!))
+        if (bucket !== null && request.method === "GET") {
+          return asBucket(yield* Objects.bucketName(yield* decoded(bucket[1]!)))
+        }
         if (url.pathname === "/storage/v1/b" && request.method === "GET") {
           const prefix = url.searchParams.get("prefix")
-          return { kind: "storage#buckets", items: prefix === null ? [] : [asBucket(prefix)] }
+          return {
+            kind: "storage#buckets",
+            items: prefix === null ? [] : [asBucket(yield* Objects.bucketName(prefix))]
+          }
         }
         if (url.pathname === "/storage/v1/b" && request.method === "POST") {
           const body = yield* parsed(yield* read(request, JSON_LIMIT_BYTES))
-          return asBucket(String((body as { readonly name?: unknown } | null)?.name ?? ""))
+          return asBucket(yield* Objects.bucketName((body as { readonly name?: unknown } | null)?.name))
         }
         return yield* fail("NOT_FOUND", "Of Cloud Storage there is only what `gcloud deploy` needs.")
       })
 
-    /** The output of a run: what was kept, or what its Jobs have printed so far. */
     const route = (request: IncomingMessage, url: URL): Effect.Effect<unknown, GoogleError, Store> =>
       Effect.gen(function* () {
         yield* sameMachine(request)
@@ -255,9 +273,11 @@ export const serve = (options: ServerOptions): Effect.Effect<number, ToolFailed,
       const effect: Effect.Effect<unknown, GoogleError, Store> =
         url === null || tricky
           ? fail("INVALID_ARGUMENT", "The path may not hold empty, `.` or `..` segments.")
-          : url.pathname === "/console/events" && request.method === "GET"
-            ? Effect.asVoid(Effect.zipRight(sameMachine(request), guard(request, url)))
-            : route(request, url)
+          : [...url.searchParams].some((pair) => !pair.every(isText))
+            ? fail("INVALID_ARGUMENT", "The query holds a zero byte.")
+            : url.pathname === "/console/events" && request.method === "GET"
+              ? Effect.asVoid(Effect.zipRight(sameMachine(request), guard(request, url)))
+              : route(request, url)
       Runtime.runPromiseExit(runtime)(effect).then((exit) => {
         if (Exit.isSuccess(exit)) {
           if (exit.value instanceof Reply) return write(response, exit.value)
@@ -272,6 +292,21 @@ export const serve = (options: ServerOptions): Effect.Effect<number, ToolFailed,
         if (!request.complete) response.setHeader("connection", "close")
         answer(response, error.code, error.body)
       })
+    }
+
+    /** What is no HTTP never becomes a request; it is answered all the same. */
+    const unreadable = (cause: NodeJS.ErrnoException, socket: Duplex) => {
+      if (!socket.writable || cause.code === "ECONNRESET") return void socket.destroy()
+      const [status, says] =
+        cause.code === "HPE_HEADER_OVERFLOW"
+          ? [431, "The request's headers are too large."]
+          : cause.code === "ERR_HTTP_REQUEST_TIMEOUT"
+            ? [408, "The request did not end in time."]
+            : [400, "This is no HTTP request."]
+      const text = JSON.stringify({ error: { code: status, status: "INVALID_ARGUMENT", message: says } })
+      socket.end(
+        `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nconnection: close\r\ncontent-type: application/json; charset=UTF-8\r\ncontent-length: ${Buffer.byteLength(text)}\r\n\r\n${text}`
+      )
     }
 
     // A change is many transactions; the page is told at most four times a second.
@@ -295,7 +330,12 @@ export const serve = (options: ServerOptions): Effect.Effect<number, ToolFailed,
 
     const server = yield* Effect.acquireRelease(
       Effect.async<ReturnType<typeof createServer>, ToolFailed>((resume) => {
-        const made = createServer({ maxHeaderSize: 16 * 1024, requestTimeout: 60_000 }, handle)
+        const made = createServer(
+          // A request without Host is refused by us, in Google's form.
+          { maxHeaderSize: 16 * 1024, requestTimeout: 60_000, requireHostHeader: false },
+          handle
+        )
+        made.on("clientError", unreadable)
         made.once("error", (error) =>
           resume(
             new ToolFailed({

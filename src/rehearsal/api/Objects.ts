@@ -14,14 +14,20 @@ export interface StoredObject {
 }
 
 const BUCKET = /^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$/
-const NAME_LIMIT = 1024
+const NAME_LIMIT_BYTES = 1024
+
+export const bucketName = (name: unknown): Effect.Effect<string, GoogleError> =>
+  typeof name === "string" && BUCKET.test(name)
+    ? Effect.succeed(name)
+    : fail("INVALID_ARGUMENT", `"${String(name).slice(0, 80)}" is no bucket name.`)
 
 const checked = (bucket: string, name: string) =>
-  !BUCKET.test(bucket)
-    ? fail("INVALID_ARGUMENT", `"${bucket.slice(0, 80)}" is no bucket name.`)
-    : name === "" || name.length > NAME_LIMIT || /[\r\n\0]/.test(name)
-      ? fail("INVALID_ARGUMENT", "An object's name has 1 to 1024 characters without line ends.")
+  Effect.zipRight(
+    bucketName(bucket),
+    name === "" || Buffer.byteLength(name) > NAME_LIMIT_BYTES || /[\r\n\0]/.test(name)
+      ? fail("INVALID_ARGUMENT", `An object's name has 1 to ${NAME_LIMIT_BYTES} bytes without line ends.`)
       : Effect.void
+  )
 
 export const make = (store: Store, folder: string) => {
   const broken = (cause: unknown) =>
@@ -87,7 +93,8 @@ export const multipart = (
   const mark = Buffer.from(`--${boundary}`)
   const parts: Array<Buffer> = []
   let from = body.indexOf(mark)
-  while (from !== -1) {
+  // Two are wanted: a body of nothing but marks would be cut into millions.
+  while (from !== -1 && parts.length < 2) {
     const to = body.indexOf(mark, from + mark.length)
     if (to === -1) break
     parts.push(body.subarray(from + mark.length, to))
@@ -106,7 +113,7 @@ export const multipart = (
   const [description, content] = contents
   if (description === undefined || content === undefined) return undefined
   try {
-    const name: unknown = JSON.parse(description.toString("utf8")).name
+    const name: unknown = (JSON.parse(description.toString("utf8")) as { readonly name?: unknown } | null)?.name
     return { content, ...(typeof name === "string" ? { name } : {}) }
   } catch {
     return undefined

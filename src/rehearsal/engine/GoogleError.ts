@@ -9,8 +9,7 @@ const CODES = {
   NOT_FOUND: 404,
   ALREADY_EXISTS: 409,
   ABORTED: 409,
-  INTERNAL: 500,
-  UNIMPLEMENTED: 501
+  INTERNAL: 500
 } as const
 
 export type Status = keyof typeof CODES

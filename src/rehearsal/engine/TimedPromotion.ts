@@ -19,11 +19,17 @@ import {
 
 type TimedRule = NonNullable<AutomationRule["timedPromoteReleaseRule"]>
 
+/** Each minute, hour, day, month and weekday named by its number is shorter. */
+const LONGEST = 500
+
 /** The schedule, or why it is none. Five fields: the seconds that the parser would take come in no cron of Google's. */
 const parsed = ({ schedule, timeZone }: Pick<TimedRule, "schedule" | "timeZone">): Either.Either<Cron.Cron, string> => {
   const zone = unknownZone(timeZone)
   if (zone !== undefined) return Either.left(zone)
-  if (String(schedule).trim().split(/\s+/).length !== 5) {
+  // Google's definitions say nothing of what must be there.
+  if (typeof schedule !== "string") return Either.left("it has no schedule.")
+  if (schedule.length > LONGEST) return Either.left(`A schedule has at most ${LONGEST} characters.`)
+  if (schedule.trim().split(/\s+/).length !== 5) {
     return Either.left(
       `"${schedule}" has not the five fields of cron: minute, hour, day of the month, month, day of the week.`
     )
