@@ -1,4 +1,7 @@
-/** What the drills may do to an environment: fail its database over, and make and remove copies of it. Nothing with a copy's data. */
+/**
+ * What the drills may do to an environment: fail its database over, make and remove copies of it, and reach the cluster, where a Role of
+ * the namespace lets them start Jobs. A copy's data is looked at there, and by nobody here.
+ */
 import * as gcp from "@pulumi/gcp"
 import * as pulumi from "@pulumi/pulumi"
 import * as names from "../names.ts"
@@ -29,7 +32,9 @@ export class DrillRights extends pulumi.ComponentResource {
         },
         parent
       )
-    const failover = role("drill", "Fail a database over and copy it", [
+    const failover = role("drill", "Fail a database over and copy it, and reach the cluster", [
+      "container.clusters.connect",
+      "container.clusters.get",
       "cloudsql.instances.get",
       "cloudsql.instances.list",
       "cloudsql.instances.failover",

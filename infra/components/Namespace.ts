@@ -38,6 +38,8 @@ export interface NamespaceArgs {
   /** E-mails: who deploys, and which accounts may call the gateway in users' names. */
   readonly deployer: pulumi.Output<string>
   readonly edge: pulumi.Output<string>
+  /** Who may start drills from outside; none in an environment without. */
+  readonly driller: pulumi.Output<string> | undefined
   /** `projects/P/secrets/agent-model-key/versions/latest`. */
   readonly modelKey: pulumi.Output<string>
   /** `k8s/platform`. */
@@ -89,15 +91,18 @@ export class Namespace extends pulumi.ComponentResource {
           throw new pulumi.RunError(`k8s/platform holds a ${object.kind}, which infra/ can't create yet.`)
       }
     }
-    new k8s.rbac.v1.RoleBinding(
-      `${name}-deployer`,
-      {
-        metadata: { name: "agents-deployer", namespace: names.namespace },
-        roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name: "agents-deployer" },
-        subjects: [{ apiGroup: "rbac.authorization.k8s.io", kind: "User", name: args.deployer }]
-      },
-      inside
-    )
+    const bind = (key: string, role: string, user: pulumi.Output<string>) =>
+      new k8s.rbac.v1.RoleBinding(
+        `${name}-${key}`,
+        {
+          metadata: { name: role, namespace: names.namespace },
+          roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name: role },
+          subjects: [{ apiGroup: "rbac.authorization.k8s.io", kind: "User", name: user }]
+        },
+        inside
+      )
+    bind("deployer", "agents-deployer", args.deployer)
+    if (args.driller !== undefined) bind("driller", "agents-driller", args.driller)
     new k8s.core.v1.ConfigMap(
       `${name}-platform`,
       {

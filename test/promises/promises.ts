@@ -353,7 +353,12 @@ export const promises: ReadonlyArray<Promised> = [
       [restore, "that lost %s deviates, and says what"],
       [restore, "deviates when what was in flight stays where it was"],
       [restore, "is refused on the database itself, and where somebody holds shards"],
-      [restore, "compares every table of ours and of the engine, or says why not"]
+      [restore, "compares every table of ours and of the engine, or says why not"],
+      [
+        "infra/drills.test.ts",
+        "copies the database as of five minutes ago, holds it against what was there a minute before, and removes it"
+      ],
+      ["infra/drills.test.ts", "fails when the Job fails or does not end, and removes the copy all the same"]
     ],
     open: "no copy of Cloud SQL's has been made: the same drill is rehearsed on Postgres' own backups"
   },

@@ -22,6 +22,7 @@ export const program = (environment: string): Record<string, pulumi.Output<strin
   const foundation = contracts.read(contracts.foundation, environment)
   const { deployer } = contracts.read(contracts.delivery, environment)
   const { protect, edge } = settings
+  const drills = Object.keys(settings.drills).length > 0
 
   const cluster = new Cluster(environment, {
     environment,
@@ -64,6 +65,7 @@ export const program = (environment: string): Record<string, pulumi.Output<strin
     identities,
     deployer,
     edge: way.account,
+    driller: drills ? contracts.read(contracts.deliveryShared, names.shared).driller : undefined,
     modelKey: secrets.modelKey,
     folder: join(repository, "k8s", "platform")
   })
