@@ -21,6 +21,7 @@ import {
   type Schema,
   type Scope
 } from "effect"
+import { Answered } from "./Answered.ts"
 import { Handover } from "./Handover.ts"
 
 type AnySchema = Schema.Schema.AnyNoContext
@@ -191,7 +192,11 @@ export const declare = <
   }) as unknown as Workflow.Workflow<Name, Payload, Success, Error>
 
   type Services = WorkflowEngine | WorkflowInstance | PersistedQueueFactory
-  const stepsOf = (context: Context.Context<Services>, executionId: string) => {
+  const stepsOf = (
+    context: Context.Context<Services>,
+    executionId: string,
+    answer: Context.Tag.Service<typeof Answered>["answer"]
+  ) => {
     const handOver = Effect.flatMap(Handover, ({ leaving }) =>
       leaving === undefined
         ? Effect.void
@@ -203,37 +208,46 @@ export const declare = <
       (declared: ActivityDeclaration) =>
       (...args: [Effect.Effect<unknown, unknown>] | [string, Effect.Effect<unknown, unknown>]) => {
         const [key, body] = args.length === 1 ? [undefined, args[0]] : args
-        const attempt = Effect.flatMap(FiberRef.get(FiberRef.currentLogAnnotations), (annotations) => {
-          let begun = false
-          const made = Activity.make({
-            name: activityName(declared, key),
-            success: declared.success,
-            error: declared.error,
-            execute: Effect.suspend(() => {
-              begun = true
-              // The cluster runs it in a fiber of its own, which would not know what its log lines are about.
-              return Effect.locally(
-                body,
-                FiberRef.currentLogAnnotations,
-                HashMap.set(annotations, "activity", declared.name)
-              )
-            })
-          })
-          const handOverUnlessBegun: Effect.Effect<never> = Effect.suspend(() =>
-            begun ? Effect.never : Effect.andThen(handOver, Effect.delay(handOverUnlessBegun, HANDOVER_PAUSE))
-          )
-          // A shard that is assigned elsewhere but not given up yet: the cluster has sent this activity to the next owner,
-          // who can't take it before this execution ends. So the wait for it is left. It is left and not interrupted, since
-          // an interruption would be recorded as one of the activity.
-          const watched = handOver.pipe(
-            Effect.andThen(Effect.forkDaemon(made)),
-            Effect.flatMap((waiting) => Effect.raceFirst(Fiber.join(waiting), handOverUnlessBegun))
-          )
-          // Three fibers for a step are half the time of a replay, where nothing is given away.
-          return Effect.flatMap(Handover, ({ leaving }) => (leaving === undefined ? made : watched))
-        })
-        return attempt.pipe(Activity.retry({ times: retriesOf(declared), while: isRetryable }), Effect.provide(context))
+        const carriedOut = () => carryOut(declared, key, body)
+        if (answer === undefined) return carriedOut()
+        return Effect.suspend(() => answer(executionId, declared, activityName(declared, key)) ?? carriedOut())
       }
+    const carryOut = (
+      declared: ActivityDeclaration,
+      key: string | undefined,
+      body: Effect.Effect<unknown, unknown>
+    ) => {
+      const attempt = Effect.flatMap(FiberRef.get(FiberRef.currentLogAnnotations), (annotations) => {
+        let begun = false
+        const made = Activity.make({
+          name: activityName(declared, key),
+          success: declared.success,
+          error: declared.error,
+          execute: Effect.suspend(() => {
+            begun = true
+            // The cluster runs it in a fiber of its own, which would not know what its log lines are about.
+            return Effect.locally(
+              body,
+              FiberRef.currentLogAnnotations,
+              HashMap.set(annotations, "activity", declared.name)
+            )
+          })
+        })
+        const handOverUnlessBegun: Effect.Effect<never> = Effect.suspend(() =>
+          begun ? Effect.never : Effect.andThen(handOver, Effect.delay(handOverUnlessBegun, HANDOVER_PAUSE))
+        )
+        // A shard that is assigned elsewhere but not given up yet: the cluster has sent this activity to the next owner,
+        // who can't take it before this execution ends. So the wait for it is left. It is left and not interrupted, since
+        // an interruption would be recorded as one of the activity.
+        const watched = handOver.pipe(
+          Effect.andThen(Effect.forkDaemon(made)),
+          Effect.flatMap((waiting) => Effect.raceFirst(Fiber.join(waiting), handOverUnlessBegun))
+        )
+        // Three fibers for a step are half the time of a replay, where nothing is given away.
+        return Effect.flatMap(Handover, ({ leaving }) => (leaving === undefined ? made : watched))
+      })
+      return attempt.pipe(Activity.retry({ times: retriesOf(declared), while: isRetryable }), Effect.provide(context))
+    }
     return {
       ...Record.map(options.activities, activity),
       ...Record.map(deferreds, (deferred) =>
@@ -278,7 +292,8 @@ export const declare = <
           )
           // The scope also closes with an interruption when the runner merely gives the execution away.
           yield* Workflow.addFinalizer(() => (instance.interrupted ? onCancelled(payload, executionId) : Effect.void))
-          return yield* handler(payload, stepsOf(context, executionId), executionId)
+          const { answer } = yield* Answered
+          return yield* handler(payload, stepsOf(context, executionId, answer), executionId)
         })
       )) as unknown as Declaration<Name, Payload, Success, Error, A, D, C, Q>["toLayer"]
   }

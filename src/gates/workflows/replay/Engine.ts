@@ -5,7 +5,8 @@
  */
 import { Workflow } from "@effect/workflow"
 import { makeUnsafe, WorkflowEngine, WorkflowInstance } from "@effect/workflow/WorkflowEngine"
-import { Effect, Exit, Layer, Schema, type Scope } from "effect"
+import { type Context, Effect, Either, Exit, Layer, Schema, type Scope } from "effect"
+import { Answered } from "../../../surface/Declared.ts"
 import { Recording } from "./Recording.ts"
 import type { Session } from "./Session.ts"
 
@@ -22,6 +23,8 @@ export interface ReplayEngine {
   readonly workflows: ReadonlyMap<string, Registered>
   /** Sessions of the executions that are being replayed. */
   readonly sessions: Map<string, Session>
+  /** Answers steps without the engine, where the record holds a success. */
+  readonly answered: Context.Tag.Service<typeof Answered>
 }
 
 /** Registers the handlers. They may ask for nothing but the engine: what else they need must have been provided. */
@@ -84,6 +87,23 @@ export const make = (
           Effect.map((exit) => new Workflow.Complete({ exit }) as never)
         )
     })
+    // Nearly every step of an open execution has ended well: such a one needs nothing of what the library does around it.
+    const answered = Answered.of({
+      answer: (executionId, { success }, name) => {
+        const current = sessions.get(executionId)
+        const recorded = current?.recording.activity(name, 1)
+        if (current === undefined || recorded?._tag !== "recorded" || !Exit.isSuccess(recorded.exit)) return undefined
+        try {
+          const value = Schema.decodeUnknownEither(success)(recorded.exit.value)
+          if (Either.isRight(value) && current.took({ kind: "activity", name, attempt: 1 })) {
+            return Effect.succeed(value.right)
+          }
+        } catch {
+          // A schema that waits, or whose own code throws: the engine says what comes of it.
+        }
+        return undefined
+      }
+    })
     yield* Layer.build(Layer.provide(handlers, Layer.succeed(WorkflowEngine, engine)))
-    return { engine, workflows, sessions }
+    return { engine, workflows, sessions, answered }
   })

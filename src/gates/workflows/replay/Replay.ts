@@ -10,14 +10,25 @@
  * answers, to tell work that now comes too late from work that nobody asks for any more.
  */
 import { WorkflowEngine, WorkflowInstance } from "@effect/workflow/WorkflowEngine"
-import { Effect, FiberId, type Layer, Logger, LogLevel, Schema, type Scope } from "effect"
-import type { AnyDeclaration } from "../../../surface/Declared.ts"
+import {
+  Context,
+  Effect,
+  FiberId,
+  type Layer,
+  Logger,
+  LogLevel,
+  Runtime,
+  RuntimeFlags,
+  Schema,
+  type Scope
+} from "effect"
+import { Answered, type AnyDeclaration } from "../../../surface/Declared.ts"
 import type { BegunActivity, Execution } from "../OpenWork.ts"
 import * as Engine from "./Engine.ts"
 import { takeTouched } from "./Forbidden.ts"
 import { activityKey, Recording } from "./Recording.ts"
 import { type Asked, keyOf, Session } from "./Session.ts"
-import { chanceOf, Stage, stillClock } from "./Stage.ts"
+import { Stage, stillChance, stillClock } from "./Stage.ts"
 
 /** How one run of the function ended. */
 export interface Trace {
@@ -67,6 +78,16 @@ const CONFIRMING_ROUNDS = 4
 /** The library makes these up; a race that was decided asks for none of its branches again. */
 const ofTheLibrary = (name: string) => name.startsWith("DurableClock/") || name.startsWith("raceAll/")
 
+/** Where time stands still and nothing is logged, traced or counted: made once, since making it was a tenth of a replay. */
+const still = Effect.runtime<never>().pipe(
+  Effect.withClock(stillClock),
+  Effect.withRandom(stillChance),
+  Effect.withTracerEnabled(false),
+  Logger.withMinimumLogLevel(LogLevel.None),
+  Effect.runSync,
+  Runtime.disableRuntimeFlag(RuntimeFlags.RuntimeMetrics)
+)
+
 export const make = (
   handlers: Layer.Layer<never, never, WorkflowEngine>
 ): Effect.Effect<Replayer, never, Scope.Scope> =>
@@ -92,15 +113,16 @@ export const make = (
         })
         engine.sessions.set(executionId, session)
         takeTouched()
-        const fiber = Effect.runFork(
+        const fiber = Runtime.runFork(
+          still,
           engine.workflows.get(execution.workflow)!(payload, executionId).pipe(
-            Effect.provideService(WorkflowInstance, WorkflowInstance.initial(declaration.workflow, executionId)),
-            Effect.provideService(WorkflowEngine, engine.engine),
-            Effect.scoped,
-            Effect.withClock(stillClock(stage.surroundings)),
-            Effect.withRandom(chanceOf(stage.surroundings)),
-            Effect.withTracerEnabled(false),
-            Logger.withMinimumLogLevel(LogLevel.None)
+            Effect.provide(
+              Context.make(WorkflowInstance, WorkflowInstance.initial(declaration.workflow, executionId)).pipe(
+                Context.add(WorkflowEngine, engine.engine),
+                Context.add(Answered, engine.answered)
+              )
+            ),
+            Effect.scoped
           ),
           { scheduler: stage, immediate: false }
         )
@@ -121,6 +143,7 @@ export const make = (
                 : "stuck"
         const trace: Trace = { asked: session.asked.slice(), end, outside: [...outside, ...takeTouched()], consulted }
         session.close()
+        // The library keeps a fiber that has not ended.
         fiber.unsafeInterruptAsFork(FiberId.none)
         if (ends) stage.play()
         engine.sessions.delete(executionId)

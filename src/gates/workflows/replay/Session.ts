@@ -61,6 +61,13 @@ export class Session {
     return this.asked.length >= ASKED
   }
 
+  /** Notes a step that the record answers. False: it may ask no more. */
+  took(ask: Omit<Asked, "answer">): boolean {
+    if (this.closed || this.full) return false
+    this.asked.push({ ...ask, answer: "recorded" })
+    return true
+  }
+
   /** Answers from the record, or waits: nothing is carried out here. */
   answer(
     ask: Omit<Asked, "answer">,

@@ -10,6 +10,7 @@ import { Clock, Effect, Random, type Scheduler } from "effect"
 const TURNS = 50_000
 const OPERATIONS_PER_TURN = 2_048
 const MILLIS = 1_000
+const MICROS = 1_000
 
 export interface Surroundings {
   readonly now: number
@@ -41,13 +42,20 @@ export class Stage implements Scheduler.Scheduler {
   /** Runs what can run. False: it would not end. */
   play(): boolean {
     const end = elapsed() + MILLIS
+    let busyEnd: number | undefined
+    // The clock alone would call a function endless because others have the machine's processors.
+    const over = () => {
+      if (elapsed() <= end) return false
+      busyEnd ??= busy() + MILLIS
+      return busy() > busyEnd
+    }
     return surrounded(this.surroundings, () => {
       while (this.tasks.length > 0) {
         const tasks = this.tasks
         this.tasks = []
         for (const task of tasks) task()
         this.turns += tasks.length
-        if (this.turns > TURNS || elapsed() > end) return false
+        if (this.turns > TURNS || over()) return false
       }
       return true
     })
@@ -59,59 +67,76 @@ export class Stage implements Scheduler.Scheduler {
 }
 
 const elapsed = performance.now.bind(performance)
+/** Of this thread; ten times as dear to ask as the clock. */
+const busy = () => process.threadCpuUsage().user / MICROS
 const RealDate = Date
 const realProcess = process
 
-const surrounded = <A>({ now, chance, outside, consulted }: Surroundings, run: () => A): A => {
-  class OurDate extends RealDate {
-    constructor(...given: ReadonlyArray<unknown>) {
-      if (given.length === 0) {
-        consulted()
-        super(now)
-      } else super(...(given as [number]))
-    }
-    static override now = () => {
-      consulted()
-      return now
-    }
-    // Dates that were made before, or by a library, are dates all the same.
-    static override [Symbol.hasInstance] = (value: unknown) =>
-      Function.prototype[Symbol.hasInstance].call(RealDate, value)
+/**
+ * Whose turn it is: replays of one thread run one at a time. The stand-ins below are made once and ask here, since making
+ * them for each replay was a tenth of its time.
+ */
+let current: Surroundings | undefined
+
+const now = () => {
+  current?.consulted()
+  return current?.now ?? RealDate.now()
+}
+
+class OurDate extends RealDate {
+  constructor(...given: ReadonlyArray<unknown>) {
+    if (given.length === 0) super(now())
+    else super(...(given as [number]))
   }
+  static override now = now
+  // Dates that were made before, or by a library, are dates all the same.
+  static override [Symbol.hasInstance] = (value: unknown) =>
+    Function.prototype[Symbol.hasInstance].call(RealDate, value)
+}
+
+const ourChance = () => {
+  current?.consulted()
+  return current?.chance ?? 0
+}
+
+const ourFetch = () => {
+  current?.outside("fetch")
+  return new Promise<never>(() => undefined)
+}
+
+// Chance that is too good to be ours: two replays get two values.
+const { randomUUID, getRandomValues } = crypto
+const ourCrypto = {
+  randomUUID: () => {
+    current?.consulted()
+    return randomUUID.call(crypto)
+  },
+  getRandomValues: (array: Uint8Array<ArrayBuffer>) => {
+    current?.consulted()
+    return getRandomValues.call(crypto, array)
+  }
+}
+
+const ourEnv = new Proxy(realProcess.env, {
+  get: (target, name) => {
+    if (typeof name === "string") current?.outside(`process.env.${name}`)
+    return Reflect.get(target, name) as string | undefined
+  }
+})
+
+const surrounded = <A>(surroundings: Surroundings, run: () => A): A => {
   const { random } = Math
   const { fetch } = globalThis
   const { env } = realProcess
-  globalThis.Date = OurDate as DateConstructor
-  Math.random = () => {
-    consulted()
-    return chance
-  }
   const { now: sinceStart } = performance
-  performance.now = () => {
-    consulted()
-    return now
-  }
-  const { crypto } = globalThis
-  // Chance that is too good to be ours: two replays get two values.
   const real = { randomUUID: crypto.randomUUID, getRandomValues: crypto.getRandomValues }
-  crypto.randomUUID = () => {
-    consulted()
-    return real.randomUUID.call(crypto)
-  }
-  crypto.getRandomValues = (array) => {
-    consulted()
-    return real.getRandomValues.call(crypto, array) as typeof array
-  }
-  realProcess.env = new Proxy(env, {
-    get: (target, name) => {
-      if (typeof name === "string") outside(`process.env.${name}`)
-      return Reflect.get(target, name) as string | undefined
-    }
-  })
-  globalThis.fetch = () => {
-    outside("fetch")
-    return new Promise(() => undefined)
-  }
+  current = surroundings
+  globalThis.Date = OurDate as DateConstructor
+  Math.random = ourChance
+  performance.now = now
+  Object.assign(crypto, ourCrypto)
+  realProcess.env = ourEnv
+  globalThis.fetch = ourFetch
   try {
     return run()
   } finally {
@@ -121,37 +146,31 @@ const surrounded = <A>({ now, chance, outside, consulted }: Surroundings, run: (
     Object.assign(crypto, real)
     realProcess.env = env
     globalThis.fetch = fetch
+    current = undefined
   }
 }
 
 /** A time that stands still, and in which nobody wakes: who sleeps outside a durable clock waits for ever. */
-export const stillClock = ({ now, consulted }: Surroundings): Clock.Clock => {
-  const millis = () => {
-    consulted()
-    return now
-  }
-  const nanos = () => BigInt(millis()) * 1_000_000n
-  return {
-    [Clock.ClockTypeId]: Clock.ClockTypeId,
-    unsafeCurrentTimeMillis: millis,
-    unsafeCurrentTimeNanos: nanos,
-    currentTimeMillis: Effect.sync(millis),
-    currentTimeNanos: Effect.sync(nanos),
-    sleep: () => waitForEver
-  }
+export const stillClock: Clock.Clock = {
+  [Clock.ClockTypeId]: Clock.ClockTypeId,
+  unsafeCurrentTimeMillis: now,
+  unsafeCurrentTimeNanos: () => BigInt(now()) * 1_000_000n,
+  currentTimeMillis: Effect.sync(now),
+  currentTimeNanos: Effect.sync(() => BigInt(now()) * 1_000_000n),
+  sleep: () => waitForEver
 }
 
-/** Made when it is first asked: few workflow functions do. */
-export const chanceOf = ({ chance, consulted }: Surroundings): Random.Random => {
-  let made: Random.Random | undefined
-  return new Proxy({} as Random.Random, {
-    get: (_, property) => {
-      consulted()
-      made ??= Random.make(chance)
-      return Reflect.get(made, property, made) as unknown
-    }
-  })
-}
+/** The chance of whose turn it is; made when it is first asked: few workflow functions do. */
+const chances = new WeakMap<Surroundings, Random.Random>()
+export const stillChance: Random.Random = new Proxy({} as Random.Random, {
+  get: (_, property) => {
+    if (current === undefined) return Reflect.get(Random.make(0), property) as unknown
+    current.consulted()
+    const made = chances.get(current) ?? Random.make(current.chance)
+    chances.set(current, made)
+    return Reflect.get(made, property, made) as unknown
+  }
+})
 
 /** Unlike `Effect.never` it holds no timer: a forgotten one is collected. The parameter spares an `AbortController`. */
 const waitForEver: Effect.Effect<never> = Effect.async((_resume) => undefined)
