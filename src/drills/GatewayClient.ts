@@ -1,14 +1,15 @@
 /** A user of one target's gateway: starts runs, asks for them, approves them. Each call is made once; a failure is told. */
 import { Data, Effect, Schedule } from "effect"
+import { MAX_EVENTS_PAGE } from "../domain/Api.ts"
+import * as ApiClient from "../domain/ApiClient.ts"
+import { EventId, RunId, SessionId } from "../domain/Ids.ts"
+import type { RunView } from "../domain/Run.ts"
 
 /** A call that failed, or answered otherwise than it must. */
 export class CallFailed extends Data.TaggedError("CallFailed")<{ readonly message: string }> {}
 
-export interface RunState {
+export interface RunState extends Pick<RunView, "status" | "runner"> {
   readonly runId: string
-  readonly status: "accepted" | "waiting" | "completed" | "failed" | "cancelled"
-  /** The pod that works on it, where known. */
-  readonly runner: string | null
 }
 
 export interface GatewayClient {
@@ -25,37 +26,28 @@ export interface GatewayClient {
   readonly waitFor: (runId: string, status: RunState["status"], withinMs: number) => Effect.Effect<void, CallFailed>
 }
 
-const REQUEST_TIMEOUT_MS = 30_000
+const REQUEST_TIMEOUT = "30 seconds"
 
 export const make = (options: { readonly baseUrl: string; readonly token: Effect.Effect<string> }): GatewayClient => {
-  const request = <A = RunState>(method: string, path: string, body?: unknown): Effect.Effect<A, CallFailed> =>
-    Effect.gen(function* () {
-      const token = yield* options.token
-      const { status, text } = yield* Effect.tryPromise({
-        try: async (signal) => {
-          const response = await fetch(`${options.baseUrl}${path}`, {
-            method,
-            headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
-            ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-            signal: AbortSignal.any([signal, AbortSignal.timeout(REQUEST_TIMEOUT_MS)])
-          })
-          return { status: response.status, text: await response.text() }
-        },
-        catch: (cause) => new CallFailed({ message: `${method} ${path} failed: ${String(cause)}` })
-      })
-      if (status >= 300)
-        return yield* new CallFailed({ message: `${method} ${path} answered ${status}: ${text.slice(0, 500)}` })
-      return JSON.parse(text) as A
-    })
-  const status = (runId: string) => request("GET", `/runs/${runId}`)
+  const call = <A>(what: string, by: (runs: ApiClient.ApiClient["runs"]) => Effect.Effect<A, Error>) =>
+    ApiClient.make(options).pipe(
+      Effect.flatMap(({ runs }) => by(runs)),
+      Effect.timeout(REQUEST_TIMEOUT),
+      Effect.mapError(({ message }) => new CallFailed({ message: `${what} at ${options.baseUrl} failed: ${message}` }))
+    )
+  const of = (runId: string) => ({ path: { runId: RunId.make(runId) } })
+  const status = (runId: string) => call(`Asking for run ${runId}`, (runs) => runs.status(of(runId)))
   return {
-    startRun: ({ sessionId, runId, message }) => request("POST", `/agents/${sessionId}/runs`, { runId, message }),
+    startRun: ({ sessionId, runId, message }) =>
+      call(`Starting run ${runId}`, (runs) =>
+        runs.start({ path: { sessionId: SessionId.make(sessionId) }, payload: { runId: RunId.make(runId), message } })
+      ),
     status,
     written: (runId) =>
-      request<{ readonly events: ReadonlyArray<unknown> }>("GET", `/runs/${runId}/events`).pipe(
-        Effect.map(({ events }) => events.length)
-      ),
-    approve: (runId) => request("POST", `/runs/${runId}/approve`, { approved: true, reason: "the rehearsal is over" }),
+      call(`Reading the events of run ${runId}`, (runs) =>
+        runs.events({ ...of(runId), urlParams: { after: EventId.make(0), limit: MAX_EVENTS_PAGE } })
+      ).pipe(Effect.map(({ events }) => events.length)),
+    approve: (runId) => call(`Approving run ${runId}`, (runs) => runs.approve(of(runId))),
     waitFor: (runId, wanted, withinMs) =>
       status(runId).pipe(
         Effect.filterOrFail(

@@ -2,6 +2,7 @@
 import { createServer, type RequestListener } from "node:http"
 import { connect, createServer as createTcpServer } from "node:net"
 import { Effect, Scope } from "effect"
+import * as ApiClient from "../../src/domain/ApiClient.ts"
 import * as DevIssuer from "../../src/domain/DevIssuer.ts"
 import { type TestCluster, testCluster } from "./cluster.ts"
 import { testImage } from "./image.ts"
@@ -20,11 +21,15 @@ export interface Stack extends Omit<TestCluster, "runner"> {
     ordinal: number,
     env?: Readonly<Record<string, string>>
   ) => Effect.Effect<TestPod, unknown, Scope.Scope>
-  /** Starts a gateway and waits until it is ready. */
+  /** Starts a gateway and waits until it is ready. `runs` are its operations, called with `token`. */
   readonly gateway: (
     ordinal: number,
     env?: Readonly<Record<string, string>>
-  ) => Effect.Effect<TestPod & { readonly url: string }, unknown, Scope.Scope>
+  ) => Effect.Effect<
+    TestPod & { readonly url: string; readonly runs: ApiClient.ApiClient["runs"] },
+    unknown,
+    Scope.Scope
+  >
   /** Starts a gateway and leaves it at that. */
   readonly gatewayPod: (
     ordinal: number,
@@ -103,11 +108,12 @@ export const stack: Effect.Effect<Stack, never, Scope.Scope> = Effect.gen(functi
       }
     })
 
+  const token = yield* issuer.issue({ audience: AUDIENCE })
   return {
     ...cluster,
     issuer,
     secret,
-    token: yield* issuer.issue({ audience: AUDIENCE }),
+    token,
     runner,
     kill,
     service: Effect.gen(function* () {
@@ -138,7 +144,8 @@ export const stack: Effect.Effect<Stack, never, Scope.Scope> = Effect.gen(functi
       Effect.gen(function* () {
         const pod = yield* gatewayPod(ordinal, env)
         yield* pod.ready
-        return { ...pod, url: `http://${pod.address}:8080` }
+        const url = `http://${pod.address}:8080`
+        return { ...pod, url, runs: (yield* ApiClient.make({ baseUrl: url, token: Effect.succeed(token) })).runs }
       }),
     smokeEnv: (gatewayUrl) => ({
       GATEWAY_URL: gatewayUrl,

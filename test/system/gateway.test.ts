@@ -1,20 +1,23 @@
 import { expect, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Schema } from "effect"
+import { MAX_EVENTS_PAGE } from "../../src/domain/Api.ts"
+import { RecordedEvent } from "../../src/domain/Event.ts"
+import { RunId, SessionId } from "../../src/domain/Ids.ts"
 import { connect } from "../support/gateway.ts"
 import { testImage } from "../support/image.ts"
 import { startPod } from "../support/pods.ts"
 import { stack } from "../support/stack.ts"
 import { until } from "../support/wait.ts"
 
-interface Recorded {
-  readonly eventId: number
-  readonly step: string
-  readonly sequence: number
-  readonly event: { readonly _tag: string; readonly text?: string }
-}
-
+const recorded = Schema.decodeUnknownSync(RecordedEvent)
 const eventsOf = (messages: ReadonlyArray<Record<string, unknown>>) =>
-  messages.flatMap((each) => (each["type"] === "event" ? [each["event"] as Recorded] : []))
+  messages.flatMap((each) => (each["type"] === "event" ? [recorded(each["event"])] : []))
+const of = (runId: string) => ({ path: { runId: RunId.make(runId) } })
+const all = { urlParams: { after: 0, limit: MAX_EVENTS_PAGE } }
+const start = (sessionId: string, runId: string, message: string) => ({
+  path: { sessionId: SessionId.make(sessionId) },
+  payload: { runId: RunId.make(runId), message }
+})
 const has = (tag: string) => (messages: ReadonlyArray<Record<string, unknown>>) =>
   eventsOf(messages).some(({ event }) => event._tag === tag)
 
@@ -26,24 +29,12 @@ it.scopedLive(
       const runner = yield* made.runner(0)
       const [one, two] = yield* Effect.all([made.gateway(0), made.gateway(1)], { concurrency: 2 })
       const { token } = made
-      const call = (url: string, method: string, path: string, body?: unknown) =>
-        Effect.tryPromise(async () => {
-          const response = await fetch(`${url}${path}`, {
-            method,
-            headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
-            ...(body === undefined ? {} : { body: JSON.stringify(body) })
-          })
-          return { status: response.status, body: (await response.json()) as Record<string, unknown> }
-        })
 
       // The first call of a fresh gateway and a fresh runner.
       const before = performance.now()
-      const started = yield* call(one.url, "POST", "/agents/s1/runs", {
-        runId: "r1",
-        message: "tell me approve tokens:60 slow:50"
-      })
+      const started = yield* one.runs.start(start("s1", "r1", "tell me approve tokens:60 slow:50"))
       const firstCall = performance.now() - before
-      expect(started).toMatchObject({ status: 202, body: { runId: "r1", status: "accepted", runner: runner.name } })
+      expect(started).toMatchObject({ runId: "r1", status: "accepted", runner: runner.name })
       expect(firstCall).toBeLessThan(2_000)
 
       const first = yield* connect(`${one.url}/ws/s1`, { token })
@@ -55,31 +46,28 @@ it.scopedLive(
       const second = yield* connect(`${two.url}/ws/s1?lastEventId=${seen.at(-1)?.eventId}`, { token })
       const late = yield* connect(`${two.url}/ws/s1`, { token })
       yield* late.until(has("ApprovalRequested"))
-      expect(yield* call(two.url, "GET", "/runs/r1")).toMatchObject({ body: { status: "waiting" } })
+      expect(yield* two.runs.status(of("r1"))).toMatchObject({ status: "waiting" })
       yield* second.send({ type: "approve", ref: "yes", runId: "r1" })
       yield* second.until(has("Completed"))
       yield* late.until(has("Completed"))
 
       expect(yield* one.exit).toBe(0)
-      const all = [...seen, ...eventsOf(second.messages)]
-      const recorded = yield* call(two.url, "GET", "/runs/r1/events")
-      expect(all).toEqual(recorded.body["events"])
-      expect(eventsOf(late.messages)).toEqual(all)
-      expect(new Set(all.map(({ step, sequence }) => `${step}/${sequence}`)).size).toBe(all.length)
-      expect(all.map(({ eventId }) => eventId)).toEqual([...all.map(({ eventId }) => eventId)].sort((a, b) => a - b))
-      expect(all.at(-1)?.event.text).toBe(all.map(({ event }) => (event._tag === "Token" ? event.text : "")).join(""))
-
-      yield* call(two.url, "POST", "/agents/s2/runs", { runId: "r2", message: "wait tokens:200 slow:50" })
-      const cancelled = yield* call(two.url, "POST", "/runs/r2/cancel")
-      expect(cancelled).toMatchObject({ status: 202, body: { runId: "r2", status: "cancelled" } })
-      expect(yield* call(two.url, "POST", "/runs/r2/approve")).toMatchObject({
-        status: 409,
-        body: { code: "run-finished" }
+      const told = [...seen, ...eventsOf(second.messages)]
+      expect(told).toEqual((yield* two.runs.events({ ...of("r1"), ...all })).events)
+      expect(eventsOf(late.messages)).toEqual(told)
+      expect(new Set(told.map(({ step, sequence }) => `${step}/${sequence}`)).size).toBe(told.length)
+      expect(told.map(({ eventId }) => eventId)).toEqual([...told.map(({ eventId }) => eventId)].sort((a, b) => a - b))
+      expect(told.at(-1)?.event).toMatchObject({
+        text: told.map(({ event }) => (event._tag === "Token" ? event.text : "")).join("")
       })
+
+      yield* two.runs.start(start("s2", "r2", "wait tokens:200 slow:50"))
+      expect(yield* two.runs.cancel(of("r2"))).toMatchObject({ runId: "r2", status: "cancelled" })
+      expect(yield* Effect.flip(two.runs.approve(of("r2")))).toMatchObject({ code: "run-finished" })
       yield* until(
         "the end of the cancelled run",
-        call(two.url, "GET", "/runs/r2/events"),
-        ({ body }) => (body["events"] as ReadonlyArray<Recorded>).at(-1)?.event._tag === "Cancelled"
+        two.runs.events({ ...of("r2"), ...all }),
+        ({ events }) => events.at(-1)?.event._tag === "Cancelled"
       )
     }),
   180_000

@@ -4,6 +4,7 @@ import { join } from "node:path"
 import { expect, it } from "@effect/vitest"
 import { Effect } from "effect"
 import pg from "pg"
+import { RunId, SessionId } from "../../src/domain/Ids.ts"
 import { stack } from "../support/stack.ts"
 import { until } from "../support/wait.ts"
 
@@ -37,21 +38,13 @@ it.scopedLive(
       const env = { DATABASE_SECRET_DIR: folder }
       yield* made.runner(0, env)
       const gateway = yield* made.gateway(0, env)
-      const call = (method: string, path: string, body?: unknown) =>
-        Effect.promise(async () => {
-          const response = await fetch(`${gateway.url}${path}`, {
-            method,
-            headers: { authorization: `Bearer ${made.token}`, "content-type": "application/json" },
-            ...(body === undefined ? {} : { body: JSON.stringify(body) })
-          })
-          return { status: response.status, text: await response.text() }
-        })
       const ids = Array.from({ length: RUNS }, (_, index) => `rotated-${index}`)
       // Once each: the gateway rides through the rotation, and no client need send anything again.
       const start = (runId: string) =>
-        call("POST", `/agents/${runId}/runs`, { runId, message: "hello tokens:40 slow:40" }).pipe(
-          Effect.map((answer) => expect(answer).toMatchObject({ status: 202 }))
-        )
+        gateway.runs.start({
+          path: { sessionId: SessionId.make(runId) },
+          payload: { runId: RunId.make(runId), message: "hello tokens:40 slow:40" }
+        })
       yield* Effect.forEach(ids.slice(0, RUNS / 2), start, { concurrency: 3 })
 
       yield* made.database.query(`alter role ${role} password 'second'`)
