@@ -7,8 +7,9 @@ import { Agent } from "./Agent.ts"
 import { agentWorkflow } from "./AgentWorkflow.ts"
 import { type AnyDeclaration, activityName } from "./Declaration.ts"
 import { agentWorkflowV2 } from "./v2/AgentWorkflow.ts"
+import { agentWorkflowV2Enterprise } from "./v2/Enterprise.ts"
 
-export const declarations: ReadonlyArray<AnyDeclaration> = [agentWorkflow, agentWorkflowV2]
+export const declarations: ReadonlyArray<AnyDeclaration> = [agentWorkflow, agentWorkflowV2, agentWorkflowV2Enterprise]
 
 export interface AnyEntity {
   readonly type: string

@@ -6,18 +6,28 @@ import { DurableDeferred } from "@effect/workflow"
 import type { WorkflowEngine } from "@effect/workflow/WorkflowEngine"
 import { Effect } from "effect"
 import type { WorkflowVersion } from "../domain/EventLog.ts"
+import { ENTERPRISE } from "../domain/Ids.ts"
 import { type AgentWorkflowPayload, agentWorkflow } from "./AgentWorkflow.ts"
 import { agentWorkflowV2 } from "./v2/AgentWorkflow.ts"
+import { agentWorkflowV2Enterprise } from "./v2/Enterprise.ts"
 
 const versions: Readonly<Record<string, typeof agentWorkflow>> = {
+  [agentWorkflowV2Enterprise.workflow.name]: agentWorkflowV2Enterprise as unknown as typeof agentWorkflow,
   [agentWorkflowV2.workflow.name]: agentWorkflowV2 as unknown as typeof agentWorkflow,
   [agentWorkflow.workflow.name]: agentWorkflow
 }
 
+/** Those of one tier's tenants alone. They stand before the version that everybody may have, which they get while a runner lacks theirs. */
+const tiers: Readonly<Record<string, string>> = { [agentWorkflowV2Enterprise.workflow.name]: ENTERPRISE }
+
 /** What this payload would be under each version. */
 export const versionsOf = (payload: AgentWorkflowPayload): Effect.Effect<ReadonlyArray<WorkflowVersion>> =>
-  Effect.forEach(Object.values(versions), ({ workflow }) =>
-    Effect.map(workflow.executionId(payload), (executionId) => ({ workflow: workflow.name, executionId }))
+  Effect.forEach(Object.values(versions), ({ workflow: { name, executionId } }) =>
+    Effect.map(executionId(payload), (id) => ({
+      workflow: name,
+      executionId: id,
+      ...(tiers[name] === undefined ? {} : { tier: tiers[name] })
+    }))
   )
 
 /** A run's row names a version that this process must carry: a runner that does not has refused to join the ring. */

@@ -26,10 +26,12 @@ export interface Entry {
 export interface WorkflowVersion {
   readonly workflow: string
   readonly executionId: string
+  /** For tenants of this tier alone. */
+  readonly tier?: string
 }
 
 export interface NewRun extends Omit<RunKey, "executionId"> {
-  /** Newest first. The run gets the first one that every live runner carries. */
+  /** Newest first. The run gets the first one that its tenant may have and every live runner carries. */
   readonly versions: ReadonlyArray<WorkflowVersion>
   readonly message: string
   readonly model: string

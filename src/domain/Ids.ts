@@ -31,14 +31,32 @@ export type RunId = typeof RunId.Type
 export const EventId = Schema.NonNegativeInt.pipe(Schema.brand("EventId"))
 export type EventId = typeof EventId.Type
 
-/** The entity that owns a session. `/` can be in neither part, so two sessions never share one. */
-export const agentEntityId = (tenantId: TenantId, sessionId: SessionId): string => `${tenantId}/${sessionId}`
+/** Where everything lies that is in no other group. */
+const DEFAULT_GROUP = "default"
+
+/** The tier whose tenants have a shard group of their own, and its name. */
+export const ENTERPRISE = "enterprise"
+
+/**
+ * The entity that owns a session, `tenant/session` or `group:tenant/session`. Neither `/` nor `:` can be in a part, so two
+ * sessions never share one. A session is found in one group; when its tenant's tier changes, calls may for some seconds be
+ * carried out in both, as during a takeover: what is accepted and in which order, the rows decide.
+ */
+export const agentEntityId = (tenantId: TenantId, sessionId: SessionId, group = DEFAULT_GROUP): string =>
+  group === DEFAULT_GROUP ? `${tenantId}/${sessionId}` : `${group}:${tenantId}/${sessionId}`
+
+/** The shard group in which that entity lies. */
+export const shardGroupOf = (entityId: string): string => {
+  const colon = entityId.indexOf(":")
+  return colon < 0 ? DEFAULT_GROUP : entityId.slice(0, colon)
+}
 
 /** The reverse of `agentEntityId`. */
 export const fromAgentEntityId = (entityId: string): { readonly tenantId: TenantId; readonly sessionId: SessionId } => {
+  const start = entityId.indexOf(":") + 1
   const slash = entityId.indexOf("/")
   return {
-    tenantId: Schema.decodeSync(TenantId)(entityId.slice(0, slash)),
+    tenantId: Schema.decodeSync(TenantId)(entityId.slice(start, slash)),
     sessionId: Schema.decodeSync(SessionId)(entityId.slice(slash + 1))
   }
 }

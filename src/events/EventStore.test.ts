@@ -141,6 +141,43 @@ describe("EventStore", () => {
     )
   )
 
+  it.scopedLive("gives a version that is for one tier to its tenants alone, and to a run once and for all", () =>
+    onDatabase((database) =>
+      Effect.gen(function* () {
+        const log = yield* EventLog
+        const accepted = (id: string) => {
+          const versions = [
+            { workflow: "Large", executionId: `large-${id}`, tier: "enterprise" },
+            { workflow: "Plain", executionId: `plain-${id}` }
+          ]
+          return Effect.map(
+            log.accept({ ...key("s", id), versions, message: "hi", model: "local" }),
+            (found) => found.run.workflow
+          )
+        }
+        const tier = (name: string) =>
+          database.query(
+            `insert into agents.tenant_tiers (tenant_id, tier) values ($1, $2)
+             on conflict (tenant_id) do update set tier = excluded.tier`,
+            [key("s", "r").tenantId, name]
+          )
+        expect(yield* accepted("no-tier")).toBe("Plain")
+        yield* tier("enterprise")
+        expect(yield* accepted("large")).toBe("Large")
+        expect(yield* accepted("no-tier")).toBe("Plain")
+        yield* tier("standard")
+        expect(yield* accepted("standard")).toBe("Plain")
+        expect(yield* accepted("large")).toBe("Large")
+        // A pool of another release that lacks it.
+        yield* tier("enterprise")
+        yield* database.query(
+          `insert into agents.runners (runner, release, carries) values ('old', 'r', '{"workflows":{"Plain":{}}}')`
+        )
+        expect(yield* accepted("mixed")).toBe("Plain")
+      })
+    )
+  )
+
   it.scopedLive("lets one last event end a run, and nothing follow it", () =>
     onDatabase(() =>
       Effect.gen(function* () {

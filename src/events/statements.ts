@@ -46,6 +46,7 @@ export const EventRow = Schema.Struct({
  * `versions` are those of the run's workflow, newest first. The run gets the first that every live runner carries: a runner
  * that is to join says what it carries, and only then looks for work that it does not (`runtime/Joining.ts`), so whichever of
  * the two is first, the other sees it. A runner beats each 5 s; one that was killed counts for half a minute.
+ * A version that names a tier is for its tenants alone. The tier is looked at here, once: from then on the run's row counts.
  * Versions come first that the releases carry too which may have to come back: a rollback must not find what it would strand.
  */
 export const acceptRun = Statement.make<
@@ -70,6 +71,9 @@ with version as (
     where l.seen_at > now() - interval '30 seconds'
       and not coalesce(l.carries->'workflows' ? (v.item->>'workflow'), false)
   )
+  and (not v.item ? 'tier' or exists (
+    select from agents.tenant_tiers t where t.tenant_id = $1 and t.tier = v.item->>'tier'
+  ))
   order by exists (
     select from agents.releases d
     where d.state in ('deployed', 'rollback-choice')
@@ -95,7 +99,7 @@ from session, run`,
     "probe",
     "probe",
     "probe",
-    '[{"workflow":"AgentWorkflow","executionId":"probe"}]',
+    '[{"workflow":"AgentWorkflow","executionId":"probe","tier":"probe"},{"workflow":"AgentWorkflow","executionId":"probe"}]',
     "probe",
     "probe",
     "probe",

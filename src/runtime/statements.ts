@@ -56,6 +56,21 @@ select type, count(*)::int as open, (array_agg(id order by id))[1:5] as ids from
   row: Schema.Struct({ type: Schema.String, open: Schema.Int, ids: Schema.Array(Schema.String) })
 })
 
+/**
+ * Whether the sessions of this tenant lie in its tier's shard group: while every live runner carries the workflow of that tier. A
+ * release that does not carry it does not know the ids of such sessions either.
+ */
+export const ownSessions = Statement.make<[tenantId: string, tier: string, workflow: string]>()({
+  name: "runners.own_sessions",
+  text: `
+select exists (select from agents.tenant_tiers t where t.tenant_id = $1 and t.tier = $2)
+  and not exists (
+    select from agents.runners l
+    where l.seen_at > now() - interval '30 seconds' and not coalesce(l.carries->'workflows' ? $3, false)
+  ) as own`,
+  row: Schema.Struct({ own: Schema.Boolean })
+})
+
 /** Leaves the row of a successor with the same name: a StatefulSet's pod comes back under it. */
 export const leave = Statement.make<[runner: string, release: string]>()({
   name: "runners.leave",

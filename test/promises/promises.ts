@@ -145,8 +145,16 @@ export const promises: ReadonlyArray<Promised> = [
   {
     id: "A9",
     says: "Shard groups `default` and `enterprise`, each with runners of its own",
-    tests: [],
-    open: "one group is deployed"
+    tests: [
+      [
+        "test/system/pools.test.ts",
+        "carries out an enterprise tenant's runs on the enterprise runners alone, and strands none when either pool goes"
+      ],
+      [
+        "src/events/EventStore.test.ts",
+        "gives a version that is for one tier to its tenants alone, and to a run once and for all"
+      ]
+    ]
   },
   {
     id: "A10",

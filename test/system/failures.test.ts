@@ -161,7 +161,11 @@ it.scopedLive("starts three runners at once on a fresh database, each with a sha
       "select runner, release, (select string_agg(k, ',') from jsonb_object_keys(carries->'workflows') k) as workflows from agents.runners order by 1"
     )
     expect(carried).toEqual(
-      pods.map(({ name }) => ({ runner: name, release: "test", workflows: "AgentWorkflow,AgentWorkflowV2" }))
+      pods.map(({ name }) => ({
+        runner: name,
+        release: "test",
+        workflows: "AgentWorkflow,AgentWorkflowV2,AgentWorkflowV2Enterprise"
+      }))
     )
     yield* Effect.forEach(pods, (pod) => pod.signal("SIGTERM"))
     expect(yield* Effect.all(pods.map((pod) => pod.exit))).toEqual([0, 0, 0])

@@ -7,10 +7,19 @@ import { testImage } from "../support/image.ts"
 
 /** This release without the second version of its workflow, as the one before it was. */
 const without = [
-  { file: "src/agent/registry.ts", find: "[agentWorkflow, agentWorkflowV2]", replace: "[agentWorkflow]" },
+  {
+    file: "src/agent/registry.ts",
+    find: "[agentWorkflow, agentWorkflowV2, agentWorkflowV2Enterprise]",
+    replace: "[agentWorkflow]"
+  },
   {
     file: "src/agent/versions.ts",
     find: "[agentWorkflowV2.workflow.name]: agentWorkflowV2 as unknown as typeof agentWorkflow,",
+    replace: ""
+  },
+  {
+    file: "src/agent/versions.ts",
+    find: "[agentWorkflowV2Enterprise.workflow.name]: agentWorkflowV2Enterprise as unknown as typeof agentWorkflow,",
     replace: ""
   },
   { file: "src/runtime/RunnerProcess.ts", find: "    AgentWorkflowV2Live.layer,", replace: "" }
