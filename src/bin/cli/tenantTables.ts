@@ -16,20 +16,24 @@ export interface TenantTable {
 
 const ended = "select r.execution_id from agents.runs r where r.tenant_id = $1 and r.finished_at is not null"
 
+/** `agentEntityId`, in whichever shard group. */
+const session = (table: string) =>
+  `(${table}.entity_type = 'Agent' and starts_with(regexp_replace(${table}.entity_id, '^[^/]*:', ''), $1 || '/'))`
+
 /** In this order they are removed: what refers to a row goes before it. What finds others goes last. */
 export const tables: ReadonlyArray<TenantTable> = [
   {
     name: "cluster.cluster_replies",
     where: `t.request_id in (
       select m.id from cluster.cluster_messages m
-      where m.entity_id in (${ended}) or (m.entity_type = 'Agent' and starts_with(m.entity_id, $1 || '/')))`,
+      where m.entity_id in (${ended}) or ${session("m")})`,
     key: "id",
     // A message that is still to be taken up is a runner's.
     unless: "exists (select from cluster.cluster_messages o where o.id = t.request_id and not o.processed)"
   },
   {
     name: "cluster.cluster_messages",
-    where: `t.entity_id in (${ended}) or (t.entity_type = 'Agent' and starts_with(t.entity_id, $1 || '/'))`,
+    where: `t.entity_id in (${ended}) or ${session("t")}`,
     key: "id",
     unless: "not t.processed or exists (select from cluster.cluster_replies a where a.request_id = t.id)"
   },
