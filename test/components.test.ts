@@ -7,13 +7,19 @@ import { promisify } from "node:util"
 import { expect, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { parseAllDocuments } from "yaml"
+import { SELECTOR } from "../src/runtime/PodHealth.ts"
 import { Reader, readRunnerHealth } from "../src/runtime/Settings.ts"
 
 const root = join(import.meta.dirname, "..")
 
 interface Workload {
   readonly kind: string
-  readonly spec: { readonly template: { readonly spec: { readonly containers: ReadonlyArray<Container> } } }
+  readonly spec: {
+    readonly template: {
+      readonly metadata: { readonly labels: Readonly<Record<string, string>> }
+      readonly spec: { readonly containers: ReadonlyArray<Container> }
+    }
+  }
 }
 interface Container {
   readonly env: ReadonlyArray<{ readonly name: string; readonly value?: string }>
@@ -45,5 +51,15 @@ it.live("lets Kubernetes be asked about runners, with the certificate that its A
     })
     expect(readRunnerHealth(reader)).toMatchObject({ url: "https://10.0.0.1:443" })
     expect(reader.problems).toEqual([])
+  })
+)
+
+it.live("has runners ask about the pods of every pool", () =>
+  Effect.gen(function* () {
+    const pools = (yield* rendered("enterprise")).filter(({ kind }) => kind === "StatefulSet")
+    expect(pools).toHaveLength(2)
+    for (const { spec } of pools) {
+      expect(SELECTOR).toMatch(new RegExp(`[(,]${spec.template.metadata.labels["app"]}[,)]`))
+    }
   })
 )

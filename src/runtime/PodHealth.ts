@@ -9,8 +9,8 @@ import { readFile } from "node:fs/promises"
 import { Data, Duration, Effect, Schedule, Schema, Stream } from "effect"
 import type { KubernetesAccess } from "./KubernetesAccess.ts"
 
-/** `pods-observe` in `k8s/platform/rights.yaml` gives what this asks for: list and watch. */
-const SELECTOR = "app=effect-agent-runtime"
+/** `pods-observe` in `k8s/platform/rights.yaml` gives what this asks for: list and watch. Of all pools: any runner may be the one that checks. */
+export const SELECTOR = "app in (effect-agent-runtime,effect-agent-runtime-enterprise)"
 
 const Pod = Schema.Struct({
   metadata: Schema.Struct({ name: Schema.String, resourceVersion: Schema.optional(Schema.String) }),

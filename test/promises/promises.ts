@@ -139,6 +139,10 @@ export const promises: ReadonlyArray<Promised> = [
         "src/runtime/PodHealth.test.ts",
         "calls every pod alive while the API can't be read, and knows them again after"
       ],
+      [
+        "test/system/pod-health.test.ts",
+        "takes over what a runner has whose pod is gone from Kubernetes, and nobody's while its API is away"
+      ],
       ["src/runtime/RunnerWatch.test.ts", "leaves a runner alone that is slow: any answer starts the count again"]
     ]
   },
