@@ -5,7 +5,7 @@
  *     SCHEDULES=200   how many, from FIRST (default: drawn from the clock, and printed)
  *     LASTS=n         begins none after so many seconds, and says from which seed to go on
  *     LANES=3         how many fleets, each with a database of its own, are played on at once
- *     MESSAGE_STORAGE=group, STEP_ENGINE=journal   the runners' storage and step engine (default: stock)
+ *     MESSAGE_STORAGE=stock, STEP_ENGINE=stock     the runners' storage and step engine (default: group, auto)
  *     SLOW=n          keeps history and logs, too, of those that needed more than n seconds to go quiet
  *     BUSY=0          busy processes beside them, to take the processors away
  *
@@ -115,7 +115,7 @@ const program = Effect.gen(function* () {
   )
   if (seeds[0] !== undefined)
     yield* print(`the time is up: ${seeds.length} were not played, go on with FIRST=${seeds[0]}`)
-  if (stepEngine === "journal") yield* print(`${fenced} steps of runners that had lost the shard were refused`)
+  if (stepEngine !== "stock") yield* print(`${fenced} steps of runners that had lost the shard were refused`)
   yield* print(
     broken.length === 0
       ? `${played} schedules, no promise broken`

@@ -1,5 +1,8 @@
-/** Under which storage the tests run: `MESSAGE_STORAGE=group vitest run …` plays them on the other one. Without vitest. */
-export const messageStorage = process.env["MESSAGE_STORAGE"] === "group" ? "group" : "stock"
+/**
+ * Under which storage and step engine whole-system tests and chaos run: what processes have that are told nothing, unless
+ * `MESSAGE_STORAGE=stock` or `STEP_ENGINE=stock|journal` says otherwise. Without vitest.
+ */
+export const messageStorage = process.env["MESSAGE_STORAGE"] === "stock" ? "stock" : "group"
 
-/** `STEP_ENGINE=journal …` plays the tests on the journal. */
-export const stepEngine = process.env["STEP_ENGINE"] === "journal" ? "journal" : "stock"
+const engine = process.env["STEP_ENGINE"]
+export const stepEngine = engine === "journal" || engine === "stock" ? engine : "auto"

@@ -251,9 +251,11 @@ it.scopedLive("tells how a run failed, after a bounded number of attempts", () =
       expect(flaky.text).toBe(tokensOf("flaky:2 tokens:60").join(""))
       expect(flaky.doubled).toEqual([])
       const attempts = yield* cluster.database.query<{ attempts: number }>(
-        `select count(*)::int as attempts from cluster.cluster_messages m
-          join agents.runs r on r.execution_id = m.entity_id
-          where r.run_id = 'hopeless' and m.tag = 'activity' and m.payload::jsonb->>'name' = 'CallModel'`
+        `select (
+           (select count(*) from cluster.cluster_messages m where m.entity_id = r.execution_id
+              and m.tag = 'activity' and m.payload::jsonb->>'name' = 'CallModel')
+           + (select count(*) from agents.steps s where s.execution_id = r.execution_id and s.name = 'CallModel')
+         )::int as attempts from agents.runs r where r.run_id = 'hopeless'`
       )
       expect(attempts).toEqual([{ attempts: 4 }])
       const [last] = (yield* eventsOf("hopeless")).slice(-1)

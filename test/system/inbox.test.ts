@@ -42,13 +42,15 @@ const unread = (cluster: TestCluster) =>
 it.scopedLive("gives a shard away although an activity on it waits for an execution that does not ask for it", () =>
   Effect.gen(function* () {
     const cluster = yield* testCluster
-    const first = yield* cluster.runner(0)
+    // With the journal activities are no messages.
+    const stock = { env: { STEP_ENGINE: "stock" } }
+    const first = yield* cluster.runner(0, stock)
     yield* first.ready
     yield* Effect.gen(function* () {
       yield* suspended(cluster, "parked")
       yield* leaveActivity(cluster, "RecordApproval")
       yield* until("it is read", unread(cluster), ([row]) => row?.count === 0)
-      const second = yield* cluster.runner(1)
+      const second = yield* cluster.runner(1, stock)
       yield* second.ready
       const told = Date.now()
       yield* first.signal("SIGTERM")
