@@ -11,6 +11,8 @@ import {
   up,
   world
 } from "../../../test/support/migration-world.ts"
+import { Database, fromUrl, layer } from "../Database.ts"
+import * as State from "./State.ts"
 
 describe("migrate up", () => {
   it.scopedLive("brings an empty database to the first release, as the role migrator", () =>
@@ -210,6 +212,28 @@ describe("migrate up", () => {
       }
       expect(yield* database.query("select * from cluster.cluster_messages")).toEqual([])
     })
+  )
+
+  it.scopedLive(
+    "takes what an earlier transaction of its session probed and rolled back for no change of the engine",
+    () =>
+      Effect.gen(function* () {
+        const { database, deploy } = yield* world
+        yield* deploy(old)
+        const connection = layer(yield* fromUrl(database.url))
+        yield* Effect.gen(function* () {
+          const session = yield* Effect.flatMap(Database, ({ session }) => session)
+          yield* session.script("select 1")
+          yield* session.script("begin; insert into cluster.cluster_messages values (1); rollback")
+          const first = yield* State.engineFingerprint(session)
+          // What Postgres does by itself when a second is over.
+          yield* session.script("select pg_stat_force_next_flush()")
+          expect(yield* State.engineFingerprint(session)).toBe(first)
+          yield* session.script("begin; insert into cluster.cluster_messages values (1)")
+          expect(yield* State.engineFingerprint(session)).not.toBe(first)
+          yield* session.script("rollback")
+        }).pipe(Effect.scoped, Effect.provide(connection))
+      })
   )
 
   it.scopedLive("refuses what the linter knows to be dangerous, and accepts a drop only in a contract step", () =>

@@ -279,14 +279,18 @@ export const run = (options: Options): Effect.Effect<Evidence.Evidence, Failure,
       if (options.mode === "commit") {
         for (const file of pending) {
           if (file.batches !== undefined) {
-            const engine = yield* State.engineFingerprint(session)
+            let engine = ""
+            // Anew for each try: what a try that met a lock had probed is no change of the next one.
+            const look = Effect.map(State.engineFingerprint(session), (found) => {
+              engine = found
+            })
             const done = yield* Batches.run({
               session,
               file,
               batchTimeout: timing.proofTimeout,
               // Batches differ in their rows alone, so the statements are proven once.
-              beforeCommit: (first) => (first ? judge(file, engine) : Effect.void),
-              patiently: (batch) => patiently(() => file, batch)
+              beforeCommit: (first) => (first ? Effect.suspend(() => judge(file, engine)) : Effect.void),
+              patiently: (batch) => patiently(() => file, Effect.zipRight(look, batch))
             })
             checks.push({ name: `batches of ${file.name}`, result: Batches.describe(done) })
           }

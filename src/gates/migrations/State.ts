@@ -163,8 +163,11 @@ export const keepChecksums = (
  * changes either has touched the engine, however it went about it (dynamic SQL, a trigger, a foreign key on its tables).
  */
 export const engineFingerprint = (session: Session): Effect.Effect<string, StatementFailed> =>
-  session
-    .query<{ fingerprint: string }>(
+  // Postgres counts rows of ended transactions, rolled back ones too, until it gets round to telling others, about once a second: a
+  // probe of a proof would look like a change of the migration if that came between two looks. Told at once, both see their own alone.
+  Effect.zipRight(
+    session.query("select pg_stat_force_next_flush()"),
+    session.query<{ fingerprint: string }>(
       `select md5(coalesce(string_agg(line, E'\\n' order by line), '')) as fingerprint from (
          select format('%s %s %s %s %s', c.relkind, c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull)
            from pg_class c left join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
@@ -180,7 +183,7 @@ export const engineFingerprint = (session: Session): Effect.Effect<string, State
            where s.schemaname = 'cluster' and s.n_tup_ins + s.n_tup_upd + s.n_tup_del > 0
        ) as found(line)`
     )
-    .pipe(Effect.map((rows) => rows[0]?.fingerprint ?? ""))
+  ).pipe(Effect.map((rows) => rows[0]?.fingerprint ?? ""))
 
 /** Whoever holds locks on our tables right now, in words without any query text (it may hold somebody's data). */
 export const lockHolders = (session: Session): Effect.Effect<string> =>
