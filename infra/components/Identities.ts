@@ -48,6 +48,32 @@ export class Identities extends pulumi.ComponentResource {
         return [accountId, account.email] as const
       })
     )
+    // The last hook of a rollout reads what happened in it; who approved stands in the audit log alone.
+    const delivery = names.deliveryProject
+    const reads = new gcp.projects.IAMCustomRole(
+      `${name}-reads-rollouts-role`,
+      {
+        project: delivery,
+        roleId: `agentsReadRollouts_${args.environment}`,
+        title: "Read how a rollout went",
+        permissions: [
+          "clouddeploy.releases.get",
+          "clouddeploy.rollouts.get",
+          "clouddeploy.jobRuns.list",
+          "logging.logEntries.list"
+        ]
+      },
+      parent
+    )
+    new gcp.projects.IAMMember(
+      `${name}-reads-rollouts`,
+      {
+        project: delivery,
+        role: reads.name,
+        member: pulumi.interpolate`serviceAccount:${this.emails.get("agent-migrator")!}`
+      },
+      parent
+    )
     this.registerOutputs({})
   }
 }

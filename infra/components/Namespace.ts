@@ -122,6 +122,9 @@ export class Namespace extends pulumi.ComponentResource {
           SERVICE_TENANTS: pulumi
             .all(names.callingAccounts.map((account) => args.identities.emails.get(account) ?? ""))
             .apply((emails) => emails.map((email) => `${email}=${names.serviceTenant}`).join(",")),
+          // Where the last hook of a rollout asks what happened in it: who approved, and how long each job took.
+          CLOUD_DEPLOY_API_URL: "https://clouddeploy.googleapis.com",
+          CLOUD_LOGGING_API_URL: "https://logging.googleapis.com",
           GOOGLE_CLOUD_PROJECT: names.environmentProject(args.environment)
         }
       },

@@ -16,7 +16,7 @@ import { imagesVerb } from "./cli/images.ts"
 import { lintVerb } from "./cli/lint.ts"
 import { migrateStatusVerb, migrateUpVerb } from "./cli/migrate.ts"
 import { rehearseVerb } from "./cli/rehearse.ts"
-import { releaseListVerb, releaseRecordVerb } from "./cli/release.ts"
+import { releaseListVerb, releaseRecordVerb, releaseShowVerb } from "./cli/release.ts"
 import { rollbackVerb } from "./cli/rollback.ts"
 import { serveVerb } from "./cli/serve.ts"
 import { surfaceDiffVerb, surfaceVerb } from "./cli/surface.ts"
@@ -38,6 +38,7 @@ const verbs: ReadonlyArray<Verb> = [
   migrateStatusVerb,
   releaseRecordVerb,
   releaseListVerb,
+  releaseShowVerb,
   rollbackVerb,
   evidenceVerb,
   usageVerb,

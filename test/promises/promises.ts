@@ -22,6 +22,7 @@ const store = "src/events/EventStore.test.ts"
 const retention = "src/events/EventRetention.test.ts"
 const tenant = "src/bin/cli/tenant.test.ts"
 const restore = "src/drills/restore/Restore.test.ts"
+const rolloutRecord = "src/gates/record/RolloutRecord.test.ts"
 const memories = "src/data/Memories.test.ts"
 const declaration = "src/agent/Declaration.test.ts"
 const sockets = "src/gateway/Sockets.test.ts"
@@ -454,9 +455,15 @@ export const promises: ReadonlyArray<Promised> = [
     says: "Each environment's database tells of its releases: commit, digest, surface, migrations, approval, evidence",
     tests: [
       ["src/gates/Releases.test.ts", "keep a gate's evidence as it was, also when the reader's role writes it"],
-      ["src/gates/Releases.test.ts", "keep evidence that quotes what Postgres' JSON can't hold"]
+      ["src/gates/Releases.test.ts", "keep evidence that quotes what Postgres' JSON can't hold"],
+      [
+        rolloutRecord,
+        "holds commit, digest, surface, migrations, approval, evidence and durations, and a later phase completes it"
+      ],
+      [rolloutRecord, "is its images, who approved it and when, and when each job ran"],
+      [rolloutRecord, "is said to be unknown, with the reason, where it may not be asked, and fails nothing"]
     ],
-    open: "who approved and how long each step took are Cloud Deploy's to tell, and are not in the record"
+    open: "Google's own answers have not been seen: servers that answer as its documents say stand in for them. On a laptop the record has no approval and no jobs"
   },
   {
     id: "E1",

@@ -1,4 +1,4 @@
-/** `deliver release record`, `deliver release list` */
+/** `deliver release record`, `deliver release list`, `deliver release show` */
 import { Effect } from "effect"
 import { ExitCode } from "../../domain/ExitCode.ts"
 import { databaseFlags, text } from "./databaseFlags.ts"
@@ -9,7 +9,9 @@ const load = Effect.all({
   Releases: Effect.promise(() => import("../../gates/Releases.ts")),
   Image: Effect.promise(() => import("../../gates/Image.ts")),
   State: Effect.promise(() => import("../../gates/migrations/State.ts")),
-  Evidence: Effect.promise(() => import("../../gates/Evidence.ts"))
+  Evidence: Effect.promise(() => import("../../gates/Evidence.ts")),
+  CloudDeploy: Effect.promise(() => import("../../gates/record/CloudDeploy.ts")),
+  RolloutRecord: Effect.promise(() => import("../../gates/record/RolloutRecord.ts"))
 })
 
 export const releaseRecordVerb: Verb = {
@@ -30,7 +32,7 @@ export const releaseRecordVerb: Verb = {
   positionals: [],
   run: (args) =>
     Effect.gen(function* () {
-      const { Support, Releases, Image, State, Evidence } = yield* load
+      const { Support, Releases, Image, State, Evidence, CloudDeploy, RolloutRecord } = yield* load
       const root = Image.root()
       const place = Evidence.placeFromEnv(process.env)
       const given = yield* text(args, "release")
@@ -65,6 +67,19 @@ export const releaseRecordVerb: Verb = {
         args,
         work.pipe(Effect.catchTag("SqlError", (error) => Effect.fail(State.fromSqlError(error))))
       )
+      const asked = CloudDeploy.placeFromEnv(process.env)
+      const known =
+        asked === undefined
+          ? {
+              images: [],
+              approval: null,
+              jobs: null,
+              unknown: ["images, approval and jobs: there is no Cloud Deploy here to ask"]
+            }
+          : yield* CloudDeploy.learn(asked)
+      if (target !== undefined && rollout !== undefined) {
+        yield* Support.withDatabase(args, RolloutRecord.write({ target, rollout, release, phase: place.phase, known }))
+      }
       return {
         exitCode: ExitCode.passed,
         text:
@@ -76,7 +91,7 @@ export const releaseRecordVerb: Verb = {
                     `${release}  ${from === undefined || from === to ? "" : `${from} -> `}${to}`
                 )
                 .join("\n"),
-        json: { release, state, changes }
+        json: { release, state, changes, unknown: known.unknown }
       }
     })
 }
@@ -115,6 +130,31 @@ export const releaseListVerb: Verb = {
           ...(rows.length + strangers.length === 0 ? ["No release is recorded here."] : [])
         ].join("\n"),
         json: { releases: rows, unrecorded: strangers }
+      }
+    })
+}
+
+export const releaseShowVerb: Verb = {
+  name: "release show",
+  summary: "How a release came here: images, surface, migrations, who approved it, each job's time, and what gates saw",
+  example: "deliver release show 4f2a91c --json",
+  flags: databaseFlags,
+  positionals: ["release"],
+  run: (args) =>
+    Effect.gen(function* () {
+      const { Support, RolloutRecord } = yield* load
+      const [release] = args.positionals as [string]
+      const rollouts = yield* Support.withDatabase(args, RolloutRecord.ofRelease(release))
+      if (rollouts.length === 0) {
+        return yield* new CliError({
+          exitCode: ExitCode.preconditionMissing,
+          message: `No rollout of a release ${release} is recorded here. "deliver release list" names the releases that were.`
+        })
+      }
+      return {
+        exitCode: ExitCode.passed,
+        text: rollouts.map(RolloutRecord.toText).join("\n\n"),
+        json: { rollouts }
       }
     })
 }

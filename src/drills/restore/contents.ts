@@ -81,6 +81,7 @@ export const contents: ReadonlyArray<Content> = [
   table("cluster.cluster_replies", bornAt("t.id"), "t.id", "t.kind, t.request_id, t.payload, t.sequence"),
   table("agents.engine_repairs", "t.repaired_at", "t.repair_id", "t.workflow, t.execution_id, t.message_id, t.why"),
   table("agents.releases", "t.recorded_at", "t.release", "t.surface"),
+  table("agents.rollouts", "t.recorded_at", "t.target, t.rollout", "t.release"),
   table("agents.evidence", "t.recorded_at", "t.evidence_id", "t.release, t.gate, t.verdict, t.evidence"),
   table("agents.migration_checksums", "t.recorded_at", "t.name", "t.sha256"),
   table("agents.pgmigrations", "t.run_on at time zone 'utc'", "t.name", "t.id"),
