@@ -1,6 +1,6 @@
 /** A real `git push` to the rehearsal's server: checks, a release that walks, and refusals that leave main where it was. */
 import { execFile } from "node:child_process"
-import { cp, mkdir, readFile, writeFile } from "node:fs/promises"
+import { cp, mkdir, readFile, symlink, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Schedule } from "effect"
@@ -96,8 +96,9 @@ const repository = (server: TestServer) =>
       "src/bin/gateway.ts": "",
       "tools/build.ts": TOOL
     })
+    const read = (name: string) => Effect.promise(() => readFile(join(folder, name), "utf8"))
     const head = Effect.map(git("ls-remote", "rehearsal", "main"), ({ out }) => out.split("\t")[0])
-    return { git, commit, head }
+    return { git, commit, read, head }
   })
 
 describe("git push", () => {
@@ -107,7 +108,7 @@ describe("git push", () => {
       Effect.gen(function* () {
         const server = yield* make({ takesMs: 0 })
         yield* server.start
-        const { git, commit, head } = yield* repository(server)
+        const { git, commit, read, head } = yield* repository(server)
         const push = git("push", "rehearsal", "main")
 
         const good = yield* commit({ mood: "good\n" })
@@ -120,6 +121,9 @@ describe("git push", () => {
         const rollout = `${PIPELINE}/releases/${release}/rollouts/${release}-to-dev-0001`
         yield* awaitState(server, rollout, ["SUCCEEDED"])
         expect(server.effects()).toContain(`smoke ${release} dev stable`)
+        // The gates before main moved, the rest after.
+        expect(pushed.out).toMatch(/remote: dev +predeploy SUCCEEDED[\s\S]*remote: release +\S+, on its way/)
+        expect(pushed.out).toMatch(/remote: dev +postdeploy SUCCEEDED[\s\S]*-to-dev-0001: SUCCEEDED\./)
 
         // The files' automations and policies came along, in the API's form, and are at work.
         expect(pushed.out).toMatch(/remote: applied Automation tiny\/promote-dev/)
@@ -152,10 +156,70 @@ describe("git push", () => {
         expect(unknown.code).not.toBe(0)
         expect(unknown.out).toContain('Step "polish" of cloudbuild.yaml has no meaning on this machine')
 
+        // What the gates of the first target refuse, the push refuses, with their words. Pushed again it is asked again.
+        const hook = yield* read("hook.mjs")
+        const stranded =
+          "appendFileSync(process.env.EFFECTS, 'asked\\n'); console.log('REFUSED: Charge is open'); process.exit(10)"
+        yield* commit({ "cloudbuild.yaml": BUILD, "hook.mjs": hook.replace("console.log", `${stranded}\nconsole.log`) })
+        for (const number of ["0001", "0002"]) {
+          const gate = yield* push
+          expect(gate.code).not.toBe(0)
+          expect(gate.out).toMatch(/remote: dev +predeploy FAILED/)
+          expect(gate.out).toContain("remote: REFUSED: Charge is open")
+          expect(gate.out).toMatch(new RegExp(`-to-dev-${number}: predeploy of phase stable failed`))
+          expect(gate.out).toContain('REFUSED at step "release"')
+          expect(yield* head, "main stays").toBe(good)
+        }
+        expect(server.effects().filter((effect) => effect === "asked")).toHaveLength(2)
+
         const aside = yield* git("push", "rehearsal", "main:aside")
         expect(aside.out).toContain("A release is made of main alone")
         const releases = yield* server.call("GET", `v1/${PIPELINE}/releases`)
-        expect((releases.body["releases"] as ReadonlyArray<unknown>).length).toBe(1)
+        expect((releases.body["releases"] as ReadonlyArray<unknown>).length).toBe(2)
+
+        // Nothing that can stand in a push is more than a refusal with a reason, and nothing comes of it.
+        yield* commit({ "hook.mjs": hook })
+        const bad: ReadonlyArray<readonly [what: string, files: Readonly<Record<string, string>>]> = [
+          ["no YAML", { "cloudbuild.yaml": "steps: [\t{" }],
+          ["bytes", { "cloudbuild.yaml": "\0\u0001\ufffd" }],
+          ["a list", { "cloudbuild.yaml": "- 1\n- 2\n" }],
+          ["nothing", { "cloudbuild.yaml": "" }],
+          ["steps that are none", { "cloudbuild.yaml": "steps: null\n" }],
+          [
+            "names that name names",
+            {
+              "cloudbuild.yaml": `a: &a [x]\n${"bcdefghij".replace(/./g, (n, i) => `${n}: &${n} [${`*${"abcdefghi"[i]},`.repeat(9)}]\n`)}`
+            }
+          ],
+          ["a pipeline elsewhere", { "cloudbuild.yaml": BUILD.replace("tiny", "../../targets/dev") }],
+          [
+            "a check that runs something else",
+            { "cloudbuild.yaml": BUILD.replace("args: [make, lint]", "script: id") }
+          ],
+          [
+            "delivery files that are none",
+            { "cloudbuild.yaml": BUILD.replace("tiny", "other"), "clouddeploy/pipeline.yaml": "kind: [" }
+          ]
+        ]
+        for (const [what, files] of bad) {
+          yield* commit(files)
+          const { code, out } = yield* push
+          expect({ what, out, failed: code !== 0 }).toMatchObject({
+            failed: true,
+            out: expect.stringContaining("remote: ")
+          })
+          expect({ what, out }).toMatchObject({ out: expect.not.stringMatching(/\n(remote:)?\s+at .*:\d+:\d+/) })
+        }
+        yield* git("rm", "--quiet", "cloudbuild.yaml")
+        yield* Effect.promise(() => symlink("/etc/hostname", join(server.folder, "repository", "cloudbuild.yaml")))
+        yield* commit({})
+        expect((yield* push).out).toContain("no file cloudbuild.yaml")
+        for (const refs of [[":main"], ["main:main", "main:other"], ["HEAD:refs/tags/v1"]]) {
+          expect((yield* git("push", "rehearsal", ...refs)).out).toMatch(/main alone|can't be deleted/)
+        }
+        yield* server.kill
+        expect((yield* push).out).toContain("does not answer")
+        expect(yield* head, "main stays").toBe(good)
       }),
     { timeout: 240_000 }
   )

@@ -1,18 +1,23 @@
 /**
- * Judges a push: what `cloudbuild.yaml` of the pushed commit says, step by step, then a release. What it prints goes to the pusher.
+ * Judges a push: what `cloudbuild.yaml` of the pushed commit says, step by step, then a release, until the gates of its first target
+ * have answered. What it prints goes to the pusher.
  *
- * It runs as git's `pre-receive`, where the pushed objects lie apart until the hook says yes.
+ * It runs as git's `pre-receive`, where the pushed objects lie apart until the hook says yes. `post-receive` then shows how the
+ * rollout goes on.
  */
 import { spawn } from "node:child_process"
 import { existsSync } from "node:fs"
-import { cp, mkdir, mkdtemp, readFile, rm, symlink, utimes, writeFile } from "node:fs/promises"
+import { cp, lstat, mkdir, mkdtemp, readFile, rm, symlink, utimes, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { delimiter, join } from "node:path"
 import { Effect } from "effect"
 import * as Serve from "../api/Serve.ts"
 import { PreconditionMissing, type ToolFailed } from "../Errors.ts"
 import { exec } from "../Exec.ts"
+import { lastOf } from "../engine/Resources.ts"
 import * as Release from "../release/Release.ts"
+import { ask, must, PARENT } from "./Api.ts"
+import * as Follow from "./Follow.ts"
 import * as ReleaseOf from "./ReleaseOf.ts"
 import { plan, type Step } from "./Steps.ts"
 
@@ -29,10 +34,16 @@ export interface Pushed {
 
 /** Of a check that failed, as much as a terminal shows. */
 const LAST_LINES = 40
+/** A gate that takes longer, or a target that another rollout keeps busy, is not waited for. */
+const GATES_PATIENCE = "10 minutes"
+const ROLLOUT_PATIENCE = "20 minutes"
 const NONE = /^0+$/
 const BRANCH = "refs/heads/main"
 
 const refuse = (message: string) => new PreconditionMissing({ message })
+
+/** From one hook to the other: the rollout that the push began. */
+const rolloutFile = (bare: string) => join(bare, "pushed-rollout")
 
 /** git's own variables point at the repository that receives: a check that runs git would work on that one. */
 const environment = (root: string) => ({
@@ -115,6 +126,8 @@ export const receive = (pushed: Pushed): Effect.Effect<void, PreconditionMissing
       const { root, cache, say } = pushed
       const commit = yield* wanted(pushed.updates)
       const server = yield* Serve.address(cache)
+      // Not at the last step, after minutes of checks.
+      yield* must(ask(server, "GET", `v1/${PARENT}/targets?pageSize=1`))
       const work = yield* Effect.acquireRelease(
         Effect.promise(() => mkdtemp(join(tmpdir(), "rehearsal-push-"))),
         (folder) => Effect.promise(() => rm(folder, { recursive: true, force: true }))
@@ -122,7 +135,9 @@ export const receive = (pushed: Pushed): Effect.Effect<void, PreconditionMissing
       const folder = join(work, "source")
       yield* checkOut(pushed, commit, folder)
       const file = join(folder, "cloudbuild.yaml")
-      if (!existsSync(file)) return yield* refuse("The commit has no cloudbuild.yaml, which says what a release needs.")
+      const is = yield* Effect.promise(() => lstat(file).catch(() => undefined))
+      if (is?.isFile() !== true)
+        return yield* refuse("The commit has no file cloudbuild.yaml, which says what a release needs.")
       const planned = plan(yield* Effect.promise(() => readFile(file, "utf8")))
       if (planned._tag === "Refused") return yield* refuse(planned.reason)
 
@@ -145,16 +160,27 @@ export const receive = (pushed: Pushed): Effect.Effect<void, PreconditionMissing
               })
             )
           case "Release":
-            return ReleaseOf.create({
-              server,
-              pipeline: step.pipeline,
-              name: built!.name,
-              commit,
-              images: built!.images,
-              source: built!.source,
-              archive: join(work, "source.tgz"),
-              say
-            }).pipe(Effect.map((rollout) => `${built!.name}, on its way as ${rollout}`))
+            return Effect.gen(function* () {
+              const rollout = yield* ReleaseOf.create({
+                server,
+                pipeline: step.pipeline,
+                name: built!.name,
+                commit,
+                images: built!.images,
+                source: built!.source,
+                archive: join(work, "source.tgz"),
+                say
+              })
+              yield* Effect.promise(() => writeFile(rolloutFile(pushed.bare), rollout))
+              const said = `${built!.name}, on its way as ${lastOf(rollout)}`
+              const verdict = yield* Follow.follow({ server, rollout, until: "gated", say, patience: GATES_PATIENCE })
+              if (verdict._tag === "Passed") return said
+              if (verdict._tag === "Failed") {
+                const log = yield* Follow.logOf(server, verdict.jobRun, LAST_LINES)
+                return yield* refuse([...log, `Rollout ${lastOf(rollout)}: ${verdict.why}.`].join("\n"))
+              }
+              return `${said}: ${verdict.why}`
+            })
         }
       }
       for (const step of planned.steps) {
@@ -167,3 +193,18 @@ export const receive = (pushed: Pushed): Effect.Effect<void, PreconditionMissing
       say(`Follow it: ${server.url}/console/`)
     })
   )
+
+/** Shows the pusher how the rollout goes on. main is what it is by now: nothing here can fail the push. */
+export const show = ({ cache, bare, say }: Pick<Pushed, "cache" | "bare" | "say">) =>
+  Effect.gen(function* () {
+    const server = yield* Serve.address(cache)
+    const rollout = yield* Effect.tryPromise({
+      try: () => readFile(rolloutFile(bare), "utf8"),
+      catch: () => refuse("No rollout was begun.")
+    })
+    const verdict = yield* Follow.follow({ server, rollout, until: "ended", say, patience: ROLLOUT_PATIENCE })
+    if (verdict._tag === "Failed") {
+      for (const line of yield* Follow.logOf(server, verdict.jobRun, LAST_LINES)) say(line)
+    }
+    say(`${lastOf(rollout)}: ${verdict._tag === "Passed" ? "SUCCEEDED" : verdict.why}.`)
+  }).pipe(Effect.catchAll(({ message }) => Effect.sync(() => say(message))))

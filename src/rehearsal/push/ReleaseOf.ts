@@ -8,41 +8,7 @@ import { written } from "../clouddeploy/ApiForm.ts"
 import { readDeliveryConfig } from "../clouddeploy/DeliveryConfig.ts"
 import { ToolFailed } from "../Errors.ts"
 import { exec } from "../Exec.ts"
-
-const PARENT = "projects/rehearsal/locations/us-central1"
-
-interface Answer {
-  readonly status: number
-  readonly body: { readonly error?: { readonly message: string }; readonly [field: string]: unknown }
-}
-
-const ask = (
-  server: ServerAddress,
-  method: string,
-  path: string,
-  body?: Buffer | object
-): Effect.Effect<Answer, ToolFailed> =>
-  Effect.tryPromise({
-    try: async () => {
-      const response = await fetch(`${server.url}/${path}`, {
-        method,
-        headers: {
-          "content-type": "application/json",
-          ...(server.token === null ? {} : { authorization: `Bearer ${server.token}` })
-        },
-        ...(body === undefined ? {} : { body: Buffer.isBuffer(body) ? new Uint8Array(body) : JSON.stringify(body) })
-      })
-      return { status: response.status, body: (await response.json()) as Answer["body"] }
-    },
-    catch: () => new ToolFailed({ message: `The server at ${server.url} does not answer. Start it with "make serve".` })
-  })
-
-const must = (answer: Effect.Effect<Answer, ToolFailed>) =>
-  Effect.flatMap(answer, ({ status, body }) =>
-    status === 200
-      ? Effect.succeed(body)
-      : Effect.fail(new ToolFailed({ message: body.error?.message ?? `The server answered ${status}.` }))
-  )
+import { ask, must, PARENT } from "./Api.ts"
 
 /**
  * The first push brings all of `clouddeploy/` along. What is there already is left as it is, then and later: changing it is
@@ -70,7 +36,14 @@ interface Stages {
   readonly serialPipeline?: { readonly stages?: ReadonlyArray<{ readonly targetId: string }> }
 }
 
-/** Uploads the commit's delivery files, makes the release and its first rollout. Gives the rollout's id. */
+interface Numbered {
+  readonly rollouts?: ReadonlyArray<{ readonly targetId: string }>
+}
+
+/**
+ * Uploads the commit's delivery files, makes the release and its first rollout. A commit that was refused may be pushed again: its
+ * release is there, and gets one more rollout. Gives the rollout's name.
+ */
 export const create = (options: {
   readonly server: ServerAddress
   readonly pipeline: string
@@ -87,19 +60,26 @@ export const create = (options: {
     const found = (yield* applyOnce(server, source, pipeline, options.say)) as Stages
     const first = found.serialPipeline?.stages?.[0]?.targetId
     if (first === undefined) return yield* new ToolFailed({ message: `Delivery pipeline "${pipeline}" has no stage.` })
-    const files = ["skaffold.yaml", "clouddeploy", "k8s"].filter((file) => existsSync(join(source, file)))
-    yield* exec("tar", ["--create", "--gzip", "--file", options.archive, "--directory", source, ...files])
-    const archive = yield* Effect.promise(() => readFile(options.archive))
-    yield* must(ask(server, "POST", `upload/storage/v1/b/pushed/o?uploadType=media&name=${name}.tgz`, archive))
     const release = `${PARENT}/deliveryPipelines/${pipeline}/releases`
-    yield* must(
-      ask(server, "POST", `v1/${release}?releaseId=${name}`, {
-        skaffoldConfigUri: `gs://pushed/${name}.tgz`,
-        buildArtifacts: Object.entries(options.images).map(([image, tag]) => ({ image, tag })),
-        annotations: { commit: options.commit }
-      })
-    )
-    const rollout = `${name}-to-${first}-0001`
+    const there = yield* ask(server, "GET", `v1/${release}/${name}`)
+    if (there.status !== 200) {
+      const files = ["skaffold.yaml", "clouddeploy", "k8s"].filter((file) => existsSync(join(source, file)))
+      yield* exec("tar", ["--create", "--gzip", "--file", options.archive, "--directory", source, ...files])
+      const archive = yield* Effect.promise(() => readFile(options.archive))
+      yield* must(ask(server, "POST", `upload/storage/v1/b/pushed/o?uploadType=media&name=${name}.tgz`, archive))
+      yield* must(
+        ask(server, "POST", `v1/${release}?releaseId=${name}`, {
+          skaffoldConfigUri: `gs://pushed/${name}.tgz`,
+          buildArtifacts: Object.entries(options.images).map(([image, tag]) => ({ image, tag })),
+          annotations: { commit: options.commit }
+        })
+      )
+    }
+    const { rollouts = [] } = (yield* must(
+      ask(server, "GET", `v1/${release}/${name}/rollouts?pageSize=1000`)
+    )) as Numbered
+    const number = 1 + rollouts.filter(({ targetId }) => targetId === first).length
+    const rollout = `${name}-to-${first}-${String(number).padStart(4, "0")}`
     yield* must(ask(server, "POST", `v1/${release}/${name}/rollouts?rolloutId=${rollout}`, { targetId: first }))
-    return rollout
+    return `${release}/${name}/rollouts/${rollout}`
   })

@@ -19,17 +19,17 @@ export interface RemoteOptions {
 }
 
 /**
- * Made once; its hook is written at every start, since the repository may have moved. The hook is `pre-receive`: what
- * `post-receive` finds comes too late, git has told the pusher by then that all is well.
+ * Made once; its hooks are written at every start, since the repository may have moved. `pre-receive` judges: what `post-receive`
+ * finds comes too late, git has told the pusher by then that all is well. So that one only shows how the rollout goes on.
  */
 export const ensure = (options: RemoteOptions): Effect.Effect<string, ToolFailed> =>
   Effect.gen(function* () {
     const bare = join(options.folder, "push.git")
     if (!existsSync(join(bare, "HEAD")))
       yield* exec("git", ["init", "--quiet", "--bare", "--initial-branch=main", bare])
-    const command = [process.execPath, options.entry, options.root, options.cache, bare].map(quoted).join(" ")
-    yield* Effect.promise(() =>
-      writeFile(join(bare, "hooks", "pre-receive"), `#!/bin/sh\nexec ${command}\n`, { mode: 0o755 })
-    )
+    for (const hook of ["pre-receive", "post-receive"]) {
+      const command = [process.execPath, options.entry, hook, options.root, options.cache, bare].map(quoted).join(" ")
+      yield* Effect.promise(() => writeFile(join(bare, "hooks", hook), `#!/bin/sh\nexec ${command}\n`, { mode: 0o755 }))
+    }
     return bare
   })

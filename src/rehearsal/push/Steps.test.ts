@@ -33,6 +33,7 @@ describe("what a push does", () => {
     ["a build that releases nothing", build(IMAGE), '"release"'],
     ["a release without images", build(RELEASE), '"image"'],
     ["a release to nowhere", `steps:\n- ${IMAGE}\n- ${RELEASE}\n`, "_PIPELINE"],
+    ["a release by a path", `steps:\n- ${IMAGE}\n- ${RELEASE}\nsubstitutions: {_PIPELINE: ../../x}\n`, '"../../x"'],
     ["no build", "steps: []", "can't be read"],
     ["no YAML", "steps: [", "can't be read"]
   ])("refuses %s", (_, text, named) => {

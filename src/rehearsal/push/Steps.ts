@@ -26,6 +26,8 @@ const NOTHING: Readonly<Record<string, string>> = {
   scan: "no registry here that knows of vulnerabilities",
   attest: "no cluster here that asks for a signature"
 }
+/** As Cloud Deploy has it. */
+const PIPELINE = /^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$/
 /** What a step's name may be. */
 const KNOWN = ["tools", "install", ...CHECKS, "image", ...Object.keys(NOTHING), "release"]
 
@@ -64,6 +66,8 @@ export const plan = (cloudbuild: string): Plan => {
       const pipeline = build.substitutions?.["_PIPELINE"]
       if (pipeline === undefined)
         return refused("cloudbuild.yaml says no _PIPELINE in its substitutions: where should the release go?")
+      if (!PIPELINE.test(pipeline))
+        return refused(`cloudbuild.yaml names the pipeline "${pipeline.slice(0, 80)}", which is no name of one.`)
       steps.push({ _tag: "Release", id, pipeline })
     } else {
       return refused(
