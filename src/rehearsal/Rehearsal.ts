@@ -9,6 +9,7 @@ import { Duration, Effect, Schema, type Scope } from "effect"
 import type { CallFailed } from "../drills/GatewayClient.ts"
 import { type DeliveryConfigInvalid, readDelivery } from "./clouddeploy/DeliveryConfig.ts"
 import * as Delivery from "./Delivery.ts"
+import { drain } from "./Drain.ts"
 import type { DriverFailed, ManifestRefused, NotFound } from "./drivers/Driver.ts"
 import { PreconditionMissing, TargetUnknown, type ToolFailed } from "./Errors.ts"
 import * as Lock from "./Lock.ts"
@@ -166,7 +167,7 @@ export const rehearse = (options: Options): Effect.Effect<Report, RehearsalError
         progress,
         build: buildReleases({ repository, cache: state, progress })
       }
-      const { releases, driver, platform, identity, startLoad } = yield* options.kubernetes === undefined
+      const { releases, driver, platform, nodes, identity, startLoad } = yield* options.kubernetes === undefined
         ? OnProcesses.open(setup)
         : OnKubernetes.open(setup, options.kubernetes)
 
@@ -200,6 +201,18 @@ export const rehearse = (options: Options): Effect.Effect<Report, RehearsalError
         token: identity.token,
         approve: options.approve,
         drill: drillOn(filesOf(releases.current), progress),
+        ...(nodes === undefined
+          ? {}
+          : {
+              drain: (target) =>
+                Effect.flatMap(
+                  Effect.all([
+                    nodes,
+                    filesOf(releases.current).phase(target.stage.phases.at(-1)!, target.stage.targetId).manifests
+                  ]),
+                  ([names, objects]) => drain({ target, nodes: names, objects, progress })
+                )
+            }),
         startLoad: (target) =>
           filesOf(releases.current)
             .phase(target.stage.phases.at(-1)!, target.stage.targetId)
@@ -208,6 +221,7 @@ export const rehearse = (options: Options): Effect.Effect<Report, RehearsalError
 
       const { takeovers, runnerStarts } = yield* Measured.read(join(run, "pods"))
       const report = Report.make({
+        production: stages.at(-1)!.targetId,
         requestsFailed: result.load?.requestsFailed ?? 0,
         executionsLost: result.executionsLost,
         eventsDoubled: result.eventsDoubled,

@@ -24,6 +24,10 @@ const asked = (failing?: string) =>
       timedOut: false
     })
     const cluster = {
+      pods: Effect.succeed([
+        { owner: "StatefulSet/runtime", ready: true, terminating: false, images: ["agents@1"] },
+        { owner: "StatefulSet/runtime", ready: true, terminating: false, images: ["agents@0"] }
+      ]),
       apply: ([object]: ReadonlyArray<KubeObject>) => say(`apply ${object!.metadata.name}`),
       awaitRollout: () => Effect.void,
       runJob: (job: KubeObject) => say(`smoke ${job.metadata.name}`).pipe(Effect.as(outcome(job.metadata.name))),
@@ -34,7 +38,7 @@ const asked = (failing?: string) =>
       stage: { targetId: "dev", phases: [phase("one-replica"), phase("stable")] } as unknown as DeliveryStage,
       cluster,
       platform: {} as TargetPlatform,
-      deployed: [{} as Release]
+      deployed: [{ name: "r-0", images: { agents: "agents@0" } } as unknown as Release]
     }
     const files = {
       pipelineId: "agents",
@@ -48,14 +52,22 @@ const asked = (failing?: string) =>
       })
     } as unknown as ReleaseFiles
     const progress = { say: () => Effect.void, quote: () => Effect.void } as unknown as Progress
-    const release = { name: "r-1" } as Release
-    yield* rollOut({ target, release, files, progress, purpose: "this", expected: "succeeded", number: 1 })
-    return said
+    const release = { name: "r-1", images: { agents: "agents@1" } } as unknown as Release
+    const { steps } = yield* rollOut({
+      target,
+      release,
+      files,
+      progress,
+      purpose: "this",
+      expected: "succeeded",
+      number: 1
+    })
+    return { said, steps }
   })
 
 it.effect("prunes once, when the last phase has ended well, and by the set of that phase", () =>
   Effect.gen(function* () {
-    expect(yield* asked()).toEqual([
+    expect((yield* asked()).said).toEqual([
       "apply of-one-replica",
       "smoke one-replica",
       "apply of-stable",
@@ -67,7 +79,20 @@ it.effect("prunes once, when the last phase has ended well, and by the set of th
 
 it.effect("prunes nothing of the release before while this one may still be left", () =>
   Effect.gen(function* () {
-    expect(yield* asked("one-replica")).toEqual(["apply of-one-replica", "smoke one-replica"])
-    expect((yield* asked("stable")).filter((one) => one.startsWith("prune"))).toEqual([])
+    expect((yield* asked("one-replica")).said).toEqual(["apply of-one-replica", "smoke one-replica"])
+    expect((yield* asked("stable")).said.filter((one) => one.startsWith("prune"))).toEqual([])
+  })
+)
+
+it.effect("says of a phase that another follows which releases were live when it ended", () =>
+  Effect.gen(function* () {
+    const { steps } = yield* asked()
+    expect(steps.map(({ live }) => live)).toEqual([
+      [
+        { release: "r-1", runners: 1 },
+        { release: "r-0", runners: 1 }
+      ],
+      undefined
+    ])
   })
 )

@@ -4,6 +4,7 @@ import * as GatewayClient from "../drills/GatewayClient.ts"
 import type { DeliveryStage, ReleaseFiles } from "./Delivery.ts"
 import type { Cluster, DriverFailed, ManifestRefused, NotFound } from "./drivers/Driver.ts"
 import type { ToolFailed } from "./Errors.ts"
+import * as Live from "./Live.ts"
 import type { TargetPlatform } from "./Platform.ts"
 import { type Progress, seconds } from "./Progress.ts"
 import type { Release } from "./release/Release.ts"
@@ -79,6 +80,9 @@ export const rollOut = (options: {
     for (const skipped of plan.skipped) {
       yield* progress.say(where, `${release.name}: phase ${skipped.phaseId} skipped (${skipped.reason})`)
     }
+    const before = target.deployed.at(-1)
+    // By the phase that a further one follows.
+    const live = new Map<string, ReadonlyArray<Live.Live>>()
     const rolloutId = `${release.name}-to-${where}-${String(options.number).padStart(4, "0")}`
     const result = yield* runRollout({
       cluster: target.cluster,
@@ -96,7 +100,15 @@ export const rollOut = (options: {
         CLOUD_DEPLOY_PHASE: phase.phaseId
       }),
       advance: (phase) =>
-        progress.say(where, `${release.name}: advancing to ${phase.phaseId} (the soak is not waited for here)`),
+        Effect.gen(function* () {
+          const ended = plan.phases[plan.phases.indexOf(phase) - 1]!
+          if (before !== undefined) {
+            const seen = yield* Live.read(target.cluster, [release, before])
+            live.set(ended.phaseId, seen)
+            yield* progress.say(where, `${release.name}: runners live at ${ended.phaseId}: ${Live.print(seen)}`)
+          }
+          yield* progress.say(where, `${release.name}: advancing to ${phase.phaseId} (the soak is not waited for here)`)
+        }),
       onEvent: showEvent(progress, where, release)
     })
     if (result.state === "SUCCEEDED") {
@@ -110,6 +122,7 @@ export const rollOut = (options: {
       const runs = result.jobs.filter((run) => run.phaseId === phase.phaseId)
       if (runs.length === 0) return []
       const failed = runs.find((run) => run.state === "FAILED")
+      const seen = live.get(phase.phaseId)
       const outcome = failed === undefined ? "succeeded" : verdictOf(failed) === "refused" ? "refused" : "failed"
       return [
         {
@@ -121,6 +134,7 @@ export const rollOut = (options: {
             .filter((run) => run.kind === "predeploy" || run.kind === "verify")
             .map((run) => ({ name: run.name, verdict: verdictOf(run), durationMs: run.durationMs })),
           outcome,
+          ...(seen === undefined ? {} : { live: seen }),
           expected: outcome === options.expected
         }
       ]

@@ -8,6 +8,7 @@ import * as Invariants from "../drills/Invariants.ts"
 import type { ReleaseFiles } from "./Delivery.ts"
 import type { DriverFailed, ManifestRefused, NotFound } from "./drivers/Driver.ts"
 import type { ToolFailed } from "./Errors.ts"
+import * as Live from "./Live.ts"
 import type { LoadSummary, SteadyLoad } from "./load/SteadyLoad.ts"
 import { type Progress, seconds } from "./Progress.ts"
 import type { Release } from "./release/Release.ts"
@@ -32,6 +33,8 @@ export interface WalkOptions {
   readonly approve: (release: Release, target: string) => Effect.Effect<boolean, ToolFailed>
   /** Runs on staging once the first release is there. */
   readonly drill: (target: Target) => Effect.Effect<Step, ToolFailed | DriverFailed | ManifestRefused>
+  /** Runs on production under load, once this commit is there. No step where no node can be drained. */
+  readonly drain?: (target: Target) => Effect.Effect<Step | undefined, ToolFailed | DriverFailed>
 }
 
 export interface WalkResult {
@@ -123,6 +126,11 @@ export const walk = (options: WalkOptions): Effect.Effect<WalkResult, WalkError,
           ...(more.startAt === undefined ? {} : { startAt: more.startAt })
         })
         steps.push(...outcome.steps)
+        for (const { name, live } of outcome.steps) {
+          if (live !== undefined && !Live.allLive(live)) {
+            problems.push(`${name}: not both releases had a live runner (${Live.print(live)}).`)
+          }
+        }
         const last = outcome.steps.at(-1)
         if (last === undefined || !last.expected) {
           const failure = outcome.result.failure
@@ -138,7 +146,7 @@ export const walk = (options: WalkOptions): Effect.Effect<WalkResult, WalkError,
     const walkTo = (
       release: Release,
       purpose: string,
-      after: (target: Target) => Effect.Effect<void, WalkError, Scope.Scope>
+      after: (target: Target) => Effect.Effect<unknown, WalkError, Scope.Scope>
     ) =>
       Effect.gen(function* () {
         for (const target of targets) {
@@ -163,15 +171,18 @@ export const walk = (options: WalkOptions): Effect.Effect<WalkResult, WalkError,
       if (!installed) return
 
       yield* progress.say("rehearsal", `second release ${releases.current.name}: this commit`)
+      const faults = (target: Target) => [
+        ...(target.stage.targetId === "staging" ? [options.drill(target)] : []),
+        ...(target === production && options.drain !== undefined ? [options.drain(target)] : [])
+      ]
       const promoted = yield* walkTo(releases.current, "this commit", (target) =>
-        target.stage.targetId === "staging"
-          ? options.drill(target).pipe(
-              Effect.map((step) => {
-                steps.push(step)
-                if (!step.expected) problems.push(`${step.name} ${step.outcome}`)
-              })
-            )
-          : Effect.void
+        Effect.forEach(faults(target), (fault) =>
+          Effect.map(fault, (step) => {
+            if (step === undefined) return
+            steps.push(step)
+            if (!step.expected) problems.push(`${step.name} ${step.outcome}`)
+          })
+        )
       )
       if (!promoted) return
 

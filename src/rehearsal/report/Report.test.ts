@@ -4,6 +4,7 @@ import { print, Report } from "./Report.ts"
 
 const report = (changes: Partial<typeof Report.Type>) =>
   Report.make({
+    production: "prod",
     requestsFailed: 0,
     executionsLost: 0,
     eventsDoubled: 0,
@@ -45,6 +46,16 @@ describe("the report of a rehearsal", () => {
     )
     expect(text).toContain("executions lost    1 of 5")
     expect(text).toContain("FAILED:\n  - prod: run r never ended")
+  })
+
+  it("says which releases were live side by side", () => {
+    const [step] = report({}).steps
+    const live = [
+      { release: "r-2", runners: 1 },
+      { release: "r-1", runners: 2 }
+    ]
+    const text = print(report({ steps: [{ ...step!, name: "this commit to prod, one-replica", live }] }))
+    expect(text).toContain("runners live       1 of r-2, 2 of r-1, at the end of this commit to prod, one-replica")
   })
 
   it("finds figures in logs of any form", () => {

@@ -1,5 +1,6 @@
 /** What a rehearsal showed: one record, kept as JSON and printed as a table. */
 import { Schema } from "effect"
+import * as Live from "../Live.ts"
 
 export const Step = Schema.Struct({
   /** `r-1a2b3c4d to prod, one-replica`. */
@@ -9,13 +10,17 @@ export const Step = Schema.Struct({
   durationMs: Schema.Number,
   gates: Schema.Array(Schema.Struct({ name: Schema.String, verdict: Schema.String, durationMs: Schema.Number })),
   outcome: Schema.Literal("succeeded", "refused", "failed"),
+  /** Of a phase before the last: how many runners of each release were live when it ended. */
+  live: Schema.optional(Schema.Array(Schema.Struct({ release: Schema.String, runners: Schema.Int }))),
   /** Whether this is the outcome that the rehearsal is there to show. */
   expected: Schema.Boolean
 })
 export type Step = typeof Step.Type
 
 export class Report extends Schema.Class<Report>("Report")({
-  /** Requests on `prod` that failed while releases walked through it, by the load's own count. */
+  /** The last target of the walk. */
+  production: Schema.String,
+  /** Requests on it that failed while releases walked through it, by the load's own count. */
   requestsFailed: Schema.Int,
   /** Accepted runs that the database does not hold, or that never ended; over all targets. */
   executionsLost: Schema.Int,
@@ -78,9 +83,12 @@ export const print = (report: Report): string =>
       ])
     ]),
     "",
-    `requests failed    ${report.requestsFailed} of ${report.requests} on prod (p50 ${Math.round(report.latency.p50)} ms, p95 ${Math.round(report.latency.p95)} ms)`,
+    `requests failed    ${report.requestsFailed} of ${report.requests} on ${report.production} (p50 ${Math.round(report.latency.p50)} ms, p95 ${Math.round(report.latency.p95)} ms)`,
     `executions lost    ${report.executionsLost} of ${report.runs} over all targets`,
     `events doubled     ${report.eventsDoubled}`,
+    ...report.steps.flatMap(({ name, live }) =>
+      live === undefined ? [] : [`runners live       ${Live.print(live)}, at the end of ${name}`]
+    ),
     ...measured("takeover", report.takeovers),
     ...measured("runner to shards", report.runnerStarts),
     `took               ${seconds(report.durationMs)}`,

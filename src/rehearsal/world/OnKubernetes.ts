@@ -6,8 +6,9 @@
 import { join } from "node:path"
 import { Effect, Schedule, type Scope } from "effect"
 import { METADATA_IDENTITY_PATH } from "../../domain/DevIssuer.ts"
-import type { DriverFailed, ManifestRefused, NotFound } from "../drivers/Driver.ts"
+import { DriverFailed, type ManifestRefused, type NotFound } from "../drivers/Driver.ts"
 import * as Context from "../drivers/kubernetes/Context.ts"
+import { itemsOf, takingPods } from "../drivers/kubernetes/Json.ts"
 import * as KubernetesDriver from "../drivers/kubernetes/KubernetesDriver.ts"
 import { PreconditionMissing, ToolFailed } from "../Errors.ts"
 import * as JobLoad from "../load/JobLoad.ts"
@@ -60,12 +61,13 @@ export const open = (
   Effect.gen(function* () {
     const context = yield* Context.find(options.context)
     yield* Context.requireLocal(context, options.mine)
-    const driver = yield* KubernetesDriver.make({
+    const making = KubernetesDriver.make({
       context: context.name,
       stateFolder: join(run, "pods"),
       namespace: namespaceOf
     })
-    const left = yield* driver.api.call(`/api/v1/namespaces/${namespaceOf(PLATFORM)}`).pipe(
+    const own = yield* making
+    const left = yield* own.api.call(`/api/v1/namespaces/${namespaceOf(PLATFORM)}`).pipe(
       Effect.as(true),
       Effect.catchIf(
         ({ status }) => status === 404,
@@ -95,7 +97,9 @@ export const open = (
       `images of ${predecessor.name}, ${current.name}, ${bad.name} and of Postgres are pushed`
     )
 
-    const platform = yield* driver.open(PLATFORM)
+    const platform = yield* own.open(PLATFORM)
+    // A second one, so that the platform ends after the targets: a runner without its database is slow to stop.
+    const driver = yield* making
     const inside = (name: string) => `${name}.${namespaceOf(PLATFORM)}.svc.cluster.local`
     const url = `http://${inside("issuer")}:${ISSUER_PORT}`
     const password = crypto.randomUUID()
@@ -134,6 +138,10 @@ export const open = (
     return {
       releases: { predecessor, current, bad },
       driver,
+      nodes: driver.api.call("/api/v1/nodes").pipe(
+        Effect.map((list) => takingPods(itemsOf(list))),
+        Effect.mapError(({ message }) => new DriverFailed({ message: `Listing the nodes failed: ${message}` }))
+      ),
       platform: yield* Platform.make({
         host: inside("postgres"),
         port: POSTGRES_PORT,

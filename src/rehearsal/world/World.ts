@@ -39,6 +39,8 @@ export interface World {
   readonly releases: Releases
   readonly driver: Driver
   readonly platform: Platform
+  /** Those that take pods. Absent where there is but this machine: the walk then drains none. */
+  readonly nodes?: Effect.Effect<ReadonlyArray<string>, DriverFailed>
   readonly identity: WorldIdentity
   /** `smoke` is the smoke run of the target's last phase: it names the image, the account and the limits of a client. */
   readonly startLoad: (

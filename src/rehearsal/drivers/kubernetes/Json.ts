@@ -55,6 +55,26 @@ export interface Pod {
   }
 }
 
+export interface Node {
+  readonly metadata: Meta
+  readonly spec?: {
+    readonly unschedulable?: boolean
+    readonly taints?: ReadonlyArray<{ readonly key: string; readonly effect: string }>
+  }
+  readonly status?: { readonly conditions?: ReadonlyArray<{ readonly type: string; readonly status: string }> }
+}
+
+/** Names of the nodes that a pod without tolerations can go to. */
+export const takingPods = (nodes: ReadonlyArray<Node>): ReadonlyArray<string> =>
+  nodes
+    .filter(
+      ({ spec, status }) =>
+        spec?.unschedulable !== true &&
+        !(spec?.taints ?? []).some(({ effect }) => effect === "NoSchedule" || effect === "NoExecute") &&
+        (status?.conditions ?? []).some(({ type, status: is }) => type === "Ready" && is === "True")
+    )
+    .map(({ metadata }) => metadata.name)
+
 export interface Port {
   readonly name?: string
   readonly containerPort: number

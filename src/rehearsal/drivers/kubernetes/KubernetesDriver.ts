@@ -2,12 +2,13 @@
  * The driver that hands pods to a real cluster: any kubectl context, kind or GKE.
  *
  * Each target is a namespace. One that this driver made is removed when its scope closes, with everything in it; one that was
- * there before stays as it is.
+ * there before stays as it is. Namespaces end beside each other, since the pods in each take their time; the driver's own scope
+ * waits for all of them.
  */
 import { join } from "node:path"
 import { Effect, Schedule, type Scope } from "effect"
 import { type Driver, DriverFailed } from "../Driver.ts"
-import { type Api, type ApiError, open as openApi } from "./Api.ts"
+import { type Api, ApiError, open as openApi } from "./Api.ts"
 import * as Cluster from "./KubernetesCluster.ts"
 
 export type { KubernetesCluster } from "./KubernetesCluster.ts"
@@ -20,7 +21,7 @@ export interface KubernetesDriverOptions {
   readonly manifestNamespace?: string
   /** The namespace that stands for a target. */
   readonly namespace: (target: string) => string
-  /** Whether closing waits until a namespace is really gone. Default true. */
+  /** Whether closing the driver's scope waits until its namespaces are really gone. Default true. */
   readonly awaitRemoval?: boolean
 }
 
@@ -39,25 +40,33 @@ export const make = (options: KubernetesDriverOptions): Effect.Effect<Kubernetes
     const failed = (what: string) => (error: ApiError) =>
       new DriverFailed({ message: `${what} on context "${options.context}" failed: ${error.message}` })
 
-    const remove = (namespace: string) =>
-      api.call(`/api/v1/namespaces/${namespace}`, { method: "DELETE" }).pipe(
-        Effect.zipRight(
-          api.call(`/api/v1/namespaces/${namespace}`).pipe(
-            Effect.as(options.awaitRemoval === false),
-            Effect.catchIf(
-              ({ status }) => status === 404,
-              () => Effect.succeed(true)
-            ),
-            Effect.repeat({ until: (gone) => gone, schedule: Schedule.spaced("500 millis") })
-          )
-        ),
-        Effect.timeoutOption(GONE_TIMEOUT),
-        Effect.catchAll((error) =>
-          Effect.logWarning(
-            `the namespace ${namespace} stays behind: ${error.message}. kubectl delete namespace ${namespace}`
-          )
-        )
+    const going: Array<string> = []
+    const staysBehind = (namespace: string) => (error: ApiError) =>
+      Effect.logWarning(
+        `the namespace ${namespace} stays behind: ${error.message}. kubectl delete namespace ${namespace}`
       )
+    const remove = (namespace: string) =>
+      api
+        .call(`/api/v1/namespaces/${namespace}`, { method: "DELETE" })
+        .pipe(Effect.zipRight(Effect.sync(() => going.push(namespace))), Effect.catchAll(staysBehind(namespace)))
+    const gone = (namespace: string) =>
+      api.call(`/api/v1/namespaces/${namespace}`).pipe(
+        Effect.as(false),
+        Effect.catchIf(
+          ({ status }) => status === 404,
+          () => Effect.succeed(true)
+        ),
+        Effect.repeat({ until: (answer) => answer, schedule: Schedule.spaced("500 millis") }),
+        Effect.timeoutFail({
+          duration: GONE_TIMEOUT,
+          onTimeout: () =>
+            new ApiError({ status: 0, reason: "Timeout", message: `it was not gone after ${GONE_TIMEOUT}`, causes: [] })
+        }),
+        Effect.catchAll(staysBehind(namespace))
+      )
+    if (options.awaitRemoval !== false) {
+      yield* Effect.addFinalizer(() => Effect.forEach(going, gone, { concurrency: "unbounded", discard: true }))
+    }
 
     const provide = (namespace: string, target: string) =>
       Effect.gen(function* () {
