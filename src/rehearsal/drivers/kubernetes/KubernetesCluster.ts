@@ -12,6 +12,7 @@ import {
 } from "../Driver.ts"
 import { type Found, ownerOf, PRUNABLE, planPrune, selectorOf } from "../Prune.ts"
 import { type Api, type ApiError, pathOf, type Resource } from "./Api.ts"
+import * as ClusterWide from "./ClusterWide.ts"
 import { explain } from "./Explain.ts"
 import * as Forward from "./Forward.ts"
 import * as Hook from "./Hook.ts"
@@ -100,10 +101,11 @@ export const make = (input: ClusterInput): Effect.Effect<KubernetesCluster, neve
         )
       )
 
+    const clusterWide = yield* ClusterWide.make(api)
     const patch = (object: KubeObject, dryRun: boolean) =>
       Effect.gen(function* () {
         const resource = yield* resourceOf(object)
-        yield* api
+        const applied = api
           .call(pathOf(resource, namespace, object.metadata.name), {
             method: "PATCH",
             contentType: "application/apply-patch+yaml",
@@ -114,7 +116,15 @@ export const make = (input: ClusterInput): Effect.Effect<KubernetesCluster, neve
             },
             body: { ...object, metadata: { ...object.metadata, ...(resource.namespaced ? { namespace } : {}) } }
           })
-          .pipe(Effect.mapError((error) => explain(object, error, api.context)))
+          .pipe(
+            Effect.asVoid,
+            Effect.mapError((error) => explain(object, error, api.context))
+          )
+        yield* dryRun || resource.namespaced || object.kind === "Namespace"
+          ? applied
+          : clusterWide
+              .making(object, resource, applied)
+              .pipe(Effect.catchTag("ApiError", broken(`Looking for ${nameOf(object)}`)))
       })
 
     const placed = (objects: ReadonlyArray<KubeObject>) => objects.map((object) => place(object, from, namespace))
