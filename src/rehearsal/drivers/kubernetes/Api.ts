@@ -93,6 +93,8 @@ export const open = (context: string): Effect.Effect<Api, DriverFailed, Scope.Sc
     yield* Effect.acquireRelease(
       Effect.async<ReturnType<typeof spawn>, DriverFailed>((resume) => {
         const child = spawn("kubectl", ["--context", context, "proxy", `--unix-socket=${socketPath}`], {
+          // A group of its own: a terminal's Ctrl-C goes to the whole group, and what is to be cleaned up is asked for through it.
+          detached: true,
           stdio: ["ignore", "pipe", "pipe"]
         })
         const failed = (why: string) =>

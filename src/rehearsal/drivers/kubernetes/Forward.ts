@@ -29,7 +29,7 @@ const forward = (context: string, namespace: string, pod: string, port: number, 
       const child = spawn(
         "kubectl",
         ["--context", context, "-n", namespace, "port-forward", "--address", "127.0.0.1", `pod/${pod}`, `:${port}`],
-        { stdio: ["ignore", "pipe", "ignore"] }
+        { detached: true, stdio: ["ignore", "pipe", "ignore"] }
       )
       child.stdout.on("data", (data: Buffer) => {
         const local = /127\.0\.0\.1:(\d+) ->/.exec(data.toString())?.[1]
