@@ -5,13 +5,13 @@
  * come through a cursor, so memory is bounded by the largest execution. JSON is read here and not by Postgres: a cast of
  * one damaged row would fail the whole query.
  */
-import { Chunk, Effect, Layer, Option, Stream } from "effect"
+import { Chunk, Effect, Fiber, Layer, Option, Scope, Stream } from "effect"
 import { Database, type DatabaseUnavailable, type StatementFailed } from "../Database.ts"
 import { type Execution, type OpenCall, OpenWork, OpenWorkUnreadable, type Stored, stored } from "./OpenWork.ts"
 
 const STATEMENT_TIMEOUT = "60s"
-/** Together they bound the memory: so many rows are held at a time, of four values each. */
-const BATCH = 250
+/** Together they bound the memory: twice so many rows are held at a time, of four values each. */
+const BATCH = 100
 const VALUE_BYTES = 256 * 1024
 
 /** A row of an execution, with one of its parts. Parts of an execution follow each other. */
@@ -242,16 +242,24 @@ export const layer: Layer.Layer<OpenWork, OpenWorkUnreadable, Database> = Layer.
     }
     let cursors = 0
     const rows = <Row extends object>(text: string): Stream.Stream<Row, OpenWorkUnreadable> =>
-      Stream.unwrap(
+      Stream.unwrapScoped(
         Effect.gen(function* () {
+          const scope = yield* Effect.scope
           const cursor = `open_work_${++cursors}`
           yield* query(`declare ${cursor} no scroll cursor for ${text}`)
+          // The next rows are on their way while these are judged. The yield lets the question go out before that begins.
+          const fetch = query<Row>(`fetch ${BATCH} from ${cursor}`).pipe(
+            Effect.forkScoped,
+            Effect.zipLeft(Effect.yieldNow())
+          )
+          let ahead = yield* fetch
           return Stream.repeatEffectChunkOption(
-            query<Row>(`fetch ${BATCH} from ${cursor}`).pipe(
-              Effect.mapError(Option.some),
-              Effect.flatMap((batch) => (batch.length === 0 ? Effect.fail(Option.none()) : Effect.succeed(batch))),
-              Effect.map((batch) => Chunk.fromIterable(batch))
-            )
+            Effect.gen(function* () {
+              const batch = yield* Effect.mapError(Fiber.join(ahead), Option.some)
+              if (batch.length === 0) return yield* Effect.fail(Option.none())
+              ahead = yield* fetch.pipe(Effect.provideService(Scope.Scope, scope))
+              return Chunk.fromIterable(batch)
+            })
           )
         })
       )

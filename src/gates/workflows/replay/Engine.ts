@@ -87,21 +87,23 @@ export const make = (
           Effect.map((exit) => new Workflow.Complete({ exit }) as never)
         )
     })
-    // Nearly every step of an open execution has ended well: such a one needs nothing of what the library does around it.
+    // Nearly every step of an open execution has ended well, or is where the replay ends: neither needs what the library does
+    // around an activity.
     const answered = Answered.of({
       answer: (executionId, { success }, name) => {
         const current = sessions.get(executionId)
         const recorded = current?.recording.activity(name, 1)
-        if (current === undefined || recorded?._tag !== "recorded" || !Exit.isSuccess(recorded.exit)) return undefined
+        if (current === undefined || recorded === undefined || current.beyond) return undefined
+        const ask = { kind: "activity", name, attempt: 1 } as const
+        if (recorded._tag === "none" || recorded._tag === "begun") return current.answer(ask, recorded, undefined)
+        if (recorded._tag !== "recorded" || !Exit.isSuccess(recorded.exit)) return undefined
         try {
           const value = Schema.decodeUnknownEither(success)(recorded.exit.value)
-          if (Either.isRight(value) && current.took({ kind: "activity", name, attempt: 1 })) {
-            return Effect.succeed(value.right)
-          }
+          return Either.isRight(value) && current.took(ask) ? Effect.succeed(value.right) : undefined
         } catch {
           // A schema that waits, or whose own code throws: the engine says what comes of it.
+          return undefined
         }
-        return undefined
       }
     })
     yield* Layer.build(Layer.provide(handlers, Layer.succeed(WorkflowEngine, engine)))
