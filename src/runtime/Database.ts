@@ -16,6 +16,9 @@ import type { DatabaseSettings } from "./Settings.ts"
  *   closes the connection, and Postgres with the system's TCP defaults notices after hours (measured: shards locked for as
  *   long as we looked). With these it ended the session after 7 s. On a local socket they do nothing.
  * - A transaction that its process forgot must not hold locks for ever.
+ * - Each hot statement has an index. Until a table's statistics are gathered, which is a minute after it began to grow, Postgres
+ *   thinks that reading all of it is cheaper: measured with 20,000 messages, `storage.unprocessed` took 17 ms instead of 0.4 ms, at
+ *   each poll. Where there is no index a table is read as before; compiling is off, since what is dear only on paper would be.
  */
 const SESSION = [
   ["search_path", "cluster,agents"],
@@ -24,7 +27,9 @@ const SESSION = [
   ["tcp_keepalives_count", "2"],
   ["tcp_user_timeout", "7000"],
   ["idle_in_transaction_session_timeout", "30000"],
-  ["timezone", "UTC"]
+  ["timezone", "UTC"],
+  ["enable_seqscan", "off"],
+  ["jit", "off"]
 ] as const
 
 /** A client waits this long for a connection, be it a new one or one that others hold. */
