@@ -3,8 +3,10 @@ import { expect, it } from "@effect/vitest"
 import { Effect, Layer, Option, type Scope } from "effect"
 import { type MigratedDatabase, migratedDatabase } from "../../test/support/migrated-database.ts"
 import { until } from "../../test/support/wait.ts"
+import * as LocalEmbedding from "../agent/model/LocalEmbedding.ts"
 import { type Policies, ToolPolicies } from "../agent/tools/Policy.ts"
 import * as AgentTools from "../agent/tools/Tools.ts"
+import { Embedding, EmbeddingUnavailable } from "../domain/Embedding.ts"
 import { TenantId } from "../domain/Ids.ts"
 import { Memory, memoryLimits, type Rememberer } from "../domain/Memory.ts"
 import * as Gates from "../gates/Database.ts"
@@ -23,7 +25,8 @@ const policies: Policies = {
 
 /** `acme` and `other` have an open run each. */
 const onDatabase = <E>(
-  test: (database: MigratedDatabase) => Effect.Effect<void, E, Memory | AgentTools.Tools | Scope.Scope>
+  test: (database: MigratedDatabase) => Effect.Effect<void, E, Memory | AgentTools.Tools | Scope.Scope>,
+  embedding: Layer.Layer<Embedding> = LocalEmbedding.layer
 ) =>
   Effect.gen(function* () {
     const database = yield* migratedDatabase
@@ -39,7 +42,7 @@ const onDatabase = <E>(
       Effect.provide(
         AgentTools.layer.pipe(
           Layer.provideMerge(Memories.layer),
-          Layer.provide(Layer.succeed(ToolPolicies, policies)),
+          Layer.provide([Layer.succeed(ToolPolicies, policies), embedding]),
           Layer.provide(
             Database.layer(databaseFromUrl(database.urlOf("runtime")), { applicationName: "test", maxConnections: 10 })
           )
@@ -80,6 +83,67 @@ it.scopedLive("finds what shares a word with a question, the closest first, and 
       expect(yield* texts(acme, "' & ''' | green \\")).toEqual(["Ann prefers green tea"])
     })
   )
+)
+
+it.scopedLive(
+  "finds by its vector what shares no word with a question as it is written, and of its own tenant alone",
+  () =>
+    onDatabase((database) =>
+      Effect.gen(function* () {
+        const memory = yield* Memory
+        yield* memory.remember(of(acme), "1", "Die Kundenrechnungen gehen an das Büro in Bern")
+        yield* memory.remember(of(acme), "2", "The VPN needs a hardware token")
+        yield* memory.remember(of(other), "1", "Kundenrechnungen von other")
+        expect(yield* texts(acme, "Rechnung")).toEqual(["Die Kundenrechnungen gehen an das Büro in Bern"])
+        expect(yield* texts(other, "Rechnung")).toEqual(["Kundenrechnungen von other"])
+        expect(yield* texts(acme, "what is the weather like today")).toEqual([])
+        // It was the vector: its words alone do not find it.
+        yield* database.query("update agents.memories set embedding = null, embedded_by = null")
+        expect(
+          yield* database.query("select from agents.memories where words @@ plainto_tsquery('english', $1)", [
+            "Rechnung"
+          ])
+        ).toEqual([])
+      })
+    )
+)
+
+it.scopedLive(
+  "keeps a memory that no vector could be made of, finds it by its words, and makes up for it later",
+  () => {
+    let away = true
+    const method = { name: "sometimes", near: 0.1 }
+    const sometimes = Layer.succeed(Embedding, {
+      ...method,
+      // What is asked about tea in any words lies in the same direction.
+      embed: (asked) =>
+        away
+          ? new EmbeddingUnavailable({ message: "Away, as the test has it." })
+          : Effect.succeed(asked.map((text) => (/tea|brew/.test(text) ? [1, 0] : [0, 1])))
+    })
+    return onDatabase(
+      (database) =>
+        Effect.gen(function* () {
+          const memory = yield* Memory
+          const vectors = database.query<{ by: string | null }>(
+            "select embedded_by as by from agents.memories order by memory_id"
+          )
+          yield* memory.remember(of(acme), "1", "Ann drinks green tea")
+          yield* memory.remember(of(other), "1", "Bob drinks tea")
+          expect(yield* vectors).toEqual([{ by: null }, { by: null }])
+          expect(yield* texts(acme, "What does Ann drink?")).toEqual(["Ann drinks green tea"])
+          expect(yield* texts(acme, "a warm brew")).toEqual([])
+          away = false
+          expect(yield* texts(acme, "a warm brew")).toEqual(["Ann drinks green tea"])
+          expect(yield* vectors).toEqual([{ by: "sometimes" }, { by: null }])
+          // Another method's vectors are compared with none of this one's, and made anew.
+          yield* database.query("update agents.memories set embedding = array[0, 1], embedded_by = 'another'")
+          expect(yield* texts(acme, "a warm brew")).toEqual(["Ann drinks green tea"])
+          expect(yield* vectors).toEqual([{ by: "sometimes" }, { by: "another" }])
+        }),
+      sometimes
+    )
+  }
 )
 
 it.scopedLive("remembers once for a key, whoever writes at the same moment or again", () =>

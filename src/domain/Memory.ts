@@ -34,7 +34,7 @@ export class Memory extends Context.Tag("domain/Memory")<
   {
     /** Answers the memory's id. Once for a key, whoever calls again. */
     readonly remember: (run: Rememberer, key: string, text: string) => Effect.Effect<string, NotRemembered>
-    /** Memories that share a word with the question, the closest first, newer ones before older. */
+    /** Memories that share a word with the question or say about the same, the closest first, newer ones before older. */
     readonly recall: (
       tenantId: TenantId,
       question: string

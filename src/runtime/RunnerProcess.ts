@@ -4,6 +4,7 @@ import type { SqlError } from "@effect/sql/SqlError"
 import { Layer, Logger, LogLevel } from "effect"
 import * as AgentLive from "../agent/AgentLive.ts"
 import * as AgentWorkflowLive from "../agent/AgentWorkflowLive.ts"
+import * as LocalEmbedding from "../agent/model/LocalEmbedding.ts"
 import * as Tools from "../agent/tools/Tools.ts"
 import * as AgentWorkflowV2Live from "../agent/v2/AgentWorkflowLive.ts"
 import * as Memories from "../data/Memories.ts"
@@ -40,7 +41,7 @@ const agent = (models: ModelSettings) =>
     Layer.provide([
       ObservedLog.layer(eventLog),
       Models.layer(models),
-      Layer.provide(Tools.layer, Memories.layer),
+      Layer.provide(Tools.layer, Layer.provide(Memories.layer, LocalEmbedding.layer)),
       HandoverLive.layer
     ]),
     Layer.provide(Models.policies(models))

@@ -343,16 +343,21 @@ export const promises: ReadonlyArray<Promised> = [
   },
   {
     id: "C5",
-    says: "A memory store behind a service, searched by words, with deletion",
+    says: "A memory store behind a service, searched by words and by vectors, with deletion",
     tests: [
       [memories, "finds what shares a word with a question, the closest first, and of its own tenant alone"],
+      [
+        memories,
+        "finds by its vector what shares no word with a question as it is written, and of its own tenant alone"
+      ],
+      [memories, "keeps a memory that no vector could be made of, finds it by its words, and makes up for it later"],
       [memories, "remembers once for a key, whoever writes at the same moment or again"],
       [memories, "holds as many as it may and none more, whoever writes at the same moment"],
       [memories, "forgets for its own tenant alone, and once"],
       [memories, "is two tools behind the policy: a call that runs twice remembers once, a failed run takes it back"],
       [tenant, "is removed whole, though the removal is cut, and another tenant keeps all that it has"]
     ],
-    open: "no pgvector: memories are found by their words, not by their meaning"
+    open: "vectors are of what words look like, not of what they mean; no test has pgvector"
   },
   {
     id: "C6",
