@@ -86,9 +86,13 @@ export const PodView = Schema.Struct({
 export const RuntimeView = Schema.Struct({
   target: Schema.String,
   runners: Schema.Array(Schema.Struct({ name: Schema.String, release: Schema.String })),
+  /** All groups of shards: one whose shards nobody owns stands in none of the rows below. */
+  groups: Schema.Array(Schema.String),
   /** Owners by the name of their session: `POD.…`. */
-  shards: Schema.Array(Schema.Struct({ owner: Schema.String, shards: Schema.Int })),
-  open: Schema.Array(Schema.Struct({ workflow: Schema.String, release: Schema.String, open: Schema.Int }))
+  shards: Schema.Array(Schema.Struct({ owner: Schema.String, group: Schema.String, shards: Schema.Int })),
+  open: Schema.Array(Schema.Struct({ workflow: Schema.String, release: Schema.String, open: Schema.Int })),
+  /** Why nothing of it could be read. */
+  problem: Schema.NullOr(Schema.String)
 })
 export type RuntimeView = typeof RuntimeView.Type
 

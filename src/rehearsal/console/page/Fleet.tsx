@@ -9,21 +9,31 @@ const podOf = (owner: string) => owner.split(".")[0]!
 const short = (release: string) =>
   /^[0-9a-f]{40}/.test(release) ? `${release.slice(0, 8)}${release.slice(40)}` : release
 
-const Shards = ({ runtime }: { readonly runtime: Runtime }) => {
-  const total = runtime.shards.reduce((sum, { shards }) => sum + shards, 0)
+const Shards = ({ runtime, group }: { readonly runtime: Runtime; readonly group: string }) => {
+  const owned = runtime.shards.filter((one) => one.group === group)
+  const total = owned.reduce((sum, { shards }) => sum + shards, 0)
   const releases = new Map(runtime.runners.map(({ name, release }) => [name, release]))
+  if (owned.length === 0) {
+    return (
+      <p class="why">
+        Nobody owns the shards of <strong>{group}</strong>: what is sent there waits.
+      </p>
+    )
+  }
   return (
     <table>
-      <caption>Shards by owner</caption>
+      <caption>
+        Shards of <strong>{group}</strong> by owner
+      </caption>
       <tbody>
-        {runtime.shards.map(({ owner, shards }) => (
+        {owned.map(({ owner, shards }) => (
           <tr key={owner}>
             <th scope="row">
               {podOf(owner)}
               {releases.has(podOf(owner)) && <span class="dim"> {short(releases.get(podOf(owner))!)}</span>}
             </th>
             <td class="wide">
-              <meter min={0} max={total} value={shards} aria-label={`shards of ${podOf(owner)}`} />
+              <meter min={0} max={total} value={shards} aria-label={`shards of ${group} at ${podOf(owner)}`} />
             </td>
             <td class="number">{shards}</td>
           </tr>
@@ -32,6 +42,9 @@ const Shards = ({ runtime }: { readonly runtime: Runtime }) => {
     </table>
   )
 }
+
+/** All that are declared, and those that somebody owns all the same: a release before may have named others. */
+const groupsOf = ({ groups, shards }: Runtime) => [...new Set([...groups, ...shards.map(({ group }) => group)])]
 
 const Releases = ({ runtime }: { readonly runtime: Runtime }) => {
   const releases = new Map<string, number>()
@@ -102,13 +115,19 @@ export const Fleet = ({ state }: { readonly state: State }) => (
           return (
             <section key={runtime.target} class="lane" aria-label={`fleet of ${runtime.target}`}>
               <h3>{runtime.target}</h3>
+              {runtime.problem !== null && (
+                <p class="why">
+                  Its database could not be asked, so runners and open executions are missing here: {runtime.problem}
+                </p>
+              )}
               {pods.length === 0 ? <p class="dim">No pods.</p> : <Pods pods={pods} />}
               <LoadChart
                 points={state.load.find(({ target }) => target === runtime.target)?.points ?? []}
                 now={Date.parse(state.at)}
               />
               {runtime.runners.length > 0 && <Releases runtime={runtime} />}
-              {runtime.shards.length > 0 && <Shards runtime={runtime} />}
+              {runtime.runners.length > 0 &&
+                groupsOf(runtime).map((group) => <Shards key={group} runtime={runtime} group={group} />)}
               {runtime.open.length > 0 && <Open runtime={runtime} />}
             </section>
           )

@@ -139,7 +139,7 @@ export const Lanes = (props: Props) => {
           <Lane key={target.id} target={target} props={props} />
         ))}
       </div>
-      {pipeline.releases.length === 0 && <p class="empty">No release yet.</p>}
+      {pipeline.releases.length === 0 && <p class="dim">No release yet.</p>}
       {pipeline.releases
         .filter(({ renderState }) => renderState === "FAILED")
         .slice(0, 3)

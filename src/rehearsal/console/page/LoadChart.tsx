@@ -7,16 +7,26 @@ const MINUTES = 10
 const WIDTH = 600
 const HEIGHT = 80
 /** What failed must be seen, however little it is of all. */
-const SEEN = 3
+const SEEN = 8
 const KINDS = ["failed", "refused", "answered"] as const
 const NAMES = { answered: "answered", refused: "refused (429)", failed: "failed (5xx)" } as const
 
 const said = (rate: number) => (rate === 0 ? "0" : rate < 10 ? rate.toFixed(1) : String(Math.round(rate)))
 
-/** The next of 1, 2, 5, 10 …: a scale that moved with each point could not be read. */
+/** How many there were in all that is shown: what failed for a moment, minutes ago, must not read as nothing. */
+const countOf = (points: ReadonlyArray<Point>, kind: (typeof KINDS)[number]) =>
+  Math.round(
+    points.reduce((sum, point, index) => {
+      const before = points[index - 1]
+      const seconds = before === undefined ? 5 : (Date.parse(point.at) - Date.parse(before.at)) / 1_000
+      return sum + point[kind] * seconds
+    }, 0)
+  )
+
+/** The next of 1, 2, 3, 5, 10 …: a scale that moved with each point could not be read. */
 const ceiling = (most: number) => {
   const power = 10 ** Math.floor(Math.log10(Math.max(most, 1)))
-  return [1, 2, 5, 10].map((step) => step * power).find((top) => top >= most) ?? 10 * power
+  return [1, 2, 3, 5, 10].map((step) => step * power).find((top) => top >= most) ?? 10 * power
 }
 
 const Bar = ({
@@ -50,6 +60,10 @@ export const LoadChart = ({ points, now }: { readonly points: ReadonlyArray<Poin
     return <p class="dim">No gateway answers: there is no load to show.</p>
   }
   const top = ceiling(Math.max(...shown.map(({ answered, refused, failed }) => answered + refused + failed)))
+  const inAll = (kind: (typeof KINDS)[number]) => {
+    const count = kind === "answered" ? 0 : countOf(shown, kind)
+    return count === 0 ? "" : `, ${count.toLocaleString("en")} in ${MINUTES} min`
+  }
   const xOf = (at: string) => ((Date.parse(at) - from) / (now - from)) * WIDTH
   return (
     <figure class="load">
@@ -63,7 +77,7 @@ export const LoadChart = ({ points, now }: { readonly points: ReadonlyArray<Poin
         role="img"
         aria-label={`Requests a second: ${[...KINDS]
           .reverse()
-          .map((kind) => `${NAMES[kind]} ${said(last[kind])}`)
+          .map((kind) => `${NAMES[kind]} ${said(last[kind])}${inAll(kind)}`)
           .join(", ")}`}
       >
         {shown.map((point, index) => {
@@ -78,6 +92,7 @@ export const LoadChart = ({ points, now }: { readonly points: ReadonlyArray<Poin
         {[...KINDS].reverse().map((kind) => (
           <li key={kind} class={kind}>
             {NAMES[kind]} <strong>{said(last[kind])}</strong>
+            {inAll(kind)}
           </li>
         ))}
       </ul>
