@@ -9,6 +9,8 @@ import { Effect, type Scope } from "effect"
 import pg from "pg"
 import { testDatabase } from "../../../test/support/database.ts"
 import { type MigratedDatabase, migratedDatabase } from "../../../test/support/migrated-database.ts"
+import { agentWorkflow } from "../../agent/AgentWorkflow.ts"
+import { RunId, SessionId, TenantId } from "../../domain/Ids.ts"
 import { shardNumber } from "../../gates/workflows/rules/Shard.ts"
 import { gateWorkflowsVerb } from "./gate-workflows.ts"
 import { runVerb } from "./Verb.ts"
@@ -126,6 +128,84 @@ describe("the workflow gate, met with", () => {
       const database = yield* migratedDatabase
       yield* openExecution(database, `'{"tenantId":"acme","sessio'`)
       says(yield* gate(database.urlOf("reader")), 11, "damaged", "e1", "Repair the row from a backup")
+    })
+  )
+
+  it.scopedLive("JSON that was cut off, U+0000 or half a surrogate pair, in each column of what is open", () =>
+    Effect.gen(function* () {
+      const database = yield* migratedDatabase
+      const entity = yield* agentWorkflow.workflow.executionId({
+        tenantId: TenantId.make("acme"),
+        sessionId: SessionId.make("s"),
+        runId: RunId.make("r"),
+        message: "hello",
+        model: "local"
+      })
+      const run = `'{"tenantId":"acme","sessionId":"s","runId":"r","message":"hello","model":"local"}'`
+      const plan = `'{"_tag":"Success","value":{"_tag":"Complete","exit":{"_tag":"Success","value":{"calls":[]}}}}'`
+      const message = (id: number, tag: string, payload: string, type = "Workflow/AgentWorkflow") =>
+        database.query(
+          `insert into cluster.cluster_messages (id, request_id, message_id, shard_id, entity_type, entity_id, kind, tag, payload, headers)
+           values (${id}, ${id}, 'm${id}', 'default:${shardNumber(entity, 300)}', '${type}', '${entity}', 0, '${tag}', ${payload}, '{}')`
+        )
+      const reply = (id: number, payload: string) =>
+        database.query(
+          `insert into cluster.cluster_replies (id, kind, request_id, payload) values (${id + 1}, 0, ${id}, ${payload})`
+        )
+      /** What is in this column; the other rows are as they should be. */
+      const columns: Readonly<
+        Record<string, (damage: (sound: string) => string) => ReadonlyArray<Effect.Effect<unknown>>>
+      > = {
+        "a payload of a run": (damage) => [message(1, "run", damage(run))],
+        "a result of a run": (damage) => [
+          message(1, "run", run),
+          reply(1, damage(`'{"_tag":"Success","value":{"_tag":"Suspended","why":"x"}}'`))
+        ],
+        "a begun activity": (damage) => [
+          message(1, "run", run),
+          message(3, "activity", damage(`'{"name":"Plan","attempt":1,"why":"x"}'`))
+        ],
+        "a result of an activity": (damage) => [
+          message(1, "run", run),
+          message(3, "activity", `'{"name":"Plan","attempt":1}'`),
+          reply(3, damage(plan))
+        ],
+        "an answer of a deferred": (damage) => [
+          message(1, "run", run),
+          message(3, "deferred", damage(`'{"name":"Approval","exit":{"_tag":"Success","value":{"by":"alice"}}}'`))
+        ],
+        "a clock": (damage) => [
+          message(1, "run", run),
+          message(3, "run", damage(`'{"name":"Cooldown","why":"x"}'`), "Workflow/-/DurableClock")
+        ],
+        "a journalled step": (damage) => [
+          message(1, "run", run),
+          database.query(
+            `insert into agents.steps (execution_id, name, attempt, exit, release, fingerprint, started_at, finished_at)
+             values ('${entity}', 'Plan', 1, ${damage(`'{"_tag":"Success","value":{"calls":[]}}'`)}, 'before', 'f', now(), now())`
+          )
+        ],
+        "a call of an entity": (damage) => [
+          message(1, "Ask", damage(`'{"sessionId":"s","message":"hello","why":"x"}'`), "Agent")
+        ]
+      }
+      const cut = (sound: string) => `${sound.slice(0, -4)}'`
+      const half = (sound: string) => sound.replace(/"(acme|x|alice|hello)"/, String.raw`"\ud800"`)
+      const zero = (sound: string) => sound.replace(/"(acme|x|alice|hello)"/, String.raw`"\u0000"`)
+      for (const [column, fill] of Object.entries(columns)) {
+        for (const damage of [cut, half, zero]) {
+          // What models, tools and the engine itself answer may hold any text: the runtime cleans it where it matters.
+          if (damage !== cut && /^a (result|journalled)/.test(column)) continue
+          yield* Effect.all(fill(damage))
+          const { exitCode, text } = yield* gate(database.urlOf("reader"))
+          expect(exitCode, `${damage === cut ? "cut" : damage === half ? "half" : "zero"} in ${column}: ${text}`).toBe(
+            11
+          )
+          expect(text).toMatch(/damaged|too long/)
+          expect(text).toContain(entity)
+          yield* database.query("truncate cluster.cluster_messages, cluster.cluster_replies, agents.steps")
+        }
+      }
     })
   )
 

@@ -109,6 +109,30 @@ const readOr = (text: string | null): Stored =>
       }
     : stored(text ?? "")
 
+/**
+ * What a client or another process sent. A start with U+0000 or half a surrogate pair is refused at the door (`AgentRpcs`), and
+ * `jsonb` holds neither: a row with one came another way, and no schema would tell. What models and tools print may hold them.
+ */
+const sentOr = (text: string | null): Stored => {
+  const read = readOr(text)
+  if (read._tag === "damaged" || text === null || !ESCAPED.test(text)) return read
+  return holdsHalf(read.value)
+    ? { _tag: "damaged", why: "it holds U+0000 or half of a surrogate pair, which no start can have had" }
+    : read
+}
+
+/** JSON writes them so, and in no other way in a database of UTF-8. */
+const ESCAPED = /\\u(0000|d[89a-f])/i
+
+const isHalf = (text: string) => text.includes("\0") || !text.isWellFormed()
+
+const holdsHalf = (value: unknown): boolean =>
+  typeof value === "string"
+    ? isHalf(value)
+    : typeof value === "object" &&
+      value !== null &&
+      Object.entries(value).some(([key, each]) => isHalf(key) || holdsHalf(each))
+
 const field = (value: unknown, ...path: ReadonlyArray<string>): unknown =>
   path.reduce<unknown>(
     (current, key) =>
@@ -140,7 +164,7 @@ export const assemble = (rows: ReadonlyArray<PartRow>): Option.Option<Execution>
     shardId: first.shard_id,
     state: exit === undefined ? "running" : field(exit, "_tag") === "Failure" ? "dead" : "suspended",
     diedOf: field(exit, "_tag") === "Failure" ? deathOf(exit) : undefined,
-    payload: readOr(first.payload),
+    payload: sentOr(first.payload),
     activities: [],
     deferreds: [],
     clocks: [],
@@ -148,7 +172,7 @@ export const assemble = (rows: ReadonlyArray<PartRow>): Option.Option<Execution>
   }
   for (const row of rows) {
     if (row.part_tag === null) continue
-    const part = readOr(row.part_payload)
+    const part = sentOr(row.part_payload)
     const name = part._tag === "value" ? textOf(field(part.value, "name")) : undefined
     if (part._tag === "damaged" || name === undefined) {
       execution.damaged.push(`a part (${row.part_tag}): ${part._tag === "damaged" ? part.why : "it has no name"}`)
@@ -282,7 +306,7 @@ export const layer: Layer.Layer<OpenWork, OpenWorkUnreadable, Database> = Layer.
             entityId: row.entity_id,
             tag: row.tag ?? "",
             shardId: row.shard_id,
-            payload: readOr(row.payload)
+            payload: sentOr(row.payload)
           })
         )
       )
