@@ -24,7 +24,7 @@ export const layer: Layer.Layer<never, never, WorkflowEngine | EventLog | Model 
         const { by } = yield* steps.approval
         yield* steps.recordApproval(step.recordApproval(run, by))
       }
-      yield* steps.recordUsage(step.recordUsage(run, name, payload.model, answer))
+      yield* steps.recordUsage(step.recordUsage(run, payload.model, answer))
       yield* steps.complete(step.end(run, { _tag: "Completed", ...answer }))
       return answer
     })

@@ -1,5 +1,5 @@
 import { expect, it } from "@effect/vitest"
-import { Effect, Fiber, Layer, Stream } from "effect"
+import { Context, Effect, Fiber, Layer, Stream } from "effect"
 import { until } from "../../test/support/wait.ts"
 import type { RecordedEvent } from "../domain/Event.ts"
 import { EventLog, type RunKey } from "../domain/EventLog.ts"
@@ -17,10 +17,14 @@ const run: RunKey = {
 const payload = { ...run, message: "hello", model: "local" }
 
 /** Keeps the promise of `append` on a list: a key that is taken stays as it is. */
-const log = (rows: Array<RecordedEvent>): Layer.Layer<EventLog> =>
+const log = (
+  rows: Array<RecordedEvent>,
+  { used = [], openFor = Number.POSITIVE_INFINITY }: { readonly used?: Array<object>; readonly openFor?: number } = {}
+): Layer.Layer<EventLog> =>
   Layer.succeed(EventLog, {
     append: (key, entries) =>
       Effect.sync(() => {
+        if (rows.length >= openFor) return { open: false, written: 0 }
         const fresh = entries.filter(
           (entry) => !rows.some((row) => row.step === entry.step && row.sequence === entry.sequence)
         )
@@ -31,7 +35,8 @@ const log = (rows: Array<RecordedEvent>): Layer.Layer<EventLog> =>
     ofStep: (_, step) => Effect.sync(() => rows.filter((row) => row.step === step)),
     accept: () => Effect.dieMessage("not asked for"),
     run: () => Effect.dieMessage("not asked for"),
-    recordUsage: () => Effect.dieMessage("not asked for")
+    recordUsage: (_, usage) => Effect.sync(() => void used.push(usage)),
+    settleUsage: () => Effect.dieMessage("not asked for")
   })
 
 /** Answers with `tokens`; before the one at `at` it waits for the latch. */
@@ -83,6 +88,26 @@ it.live("writes the answer once when two runners are at work on it at the same t
     yield* Effect.all([one, one, one], { concurrency: "unbounded" })
     expect(text(rows)).toBe(tokens.join(""))
     expect(rows.map(({ sequence }) => sequence)).toEqual(rows.map((_, index) => index))
+  })
+)
+
+it.live("accounts for an answer in its own step, and for the part of one whose run is cancelled meanwhile", () =>
+  Effect.gen(function* () {
+    const open = yield* Effect.makeLatch(true)
+    const counting = Layer.map(model(tokens, 0, open), (context) =>
+      Context.make(Model, { ...Context.get(context, Model), countTokens: (text) => text.split(" ").length - 1 })
+    )
+    const used: Array<object> = []
+    const asked = { ...payload, message: "two words " }
+    yield* callModel(run, asked, "follow-up").pipe(Effect.provide([log([], { used }), counting]))
+    expect(used).toEqual([{ step: "follow-up", model: "local", inputTokens: 2, outputTokens: tokens.length }])
+
+    const partly: Array<{ readonly outputTokens?: number }> = []
+    const cut = callModel(run, asked).pipe(Effect.provide([log([], { used: partly, openFor: 1 }), counting]))
+    expect(yield* Effect.flip(cut)).toMatchObject({ code: "cancelled", retryable: false })
+    expect(partly).toHaveLength(1)
+    expect(partly[0]?.outputTokens).toBeGreaterThan(0)
+    expect(partly[0]?.outputTokens).toBeLessThan(tokens.length)
   })
 )
 

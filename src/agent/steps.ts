@@ -97,15 +97,20 @@ export const callModel = Effect.fn("step.callModel")(function* (
     }
   })
   const tokens = model.answer(request(run, payload, step, before.text), attempt).pipe(Stream.mapError(modelFailed))
+  const used = () => ({
+    inputTokens: model.countTokens(payload.message),
+    outputTokens: model.countTokens(text)
+  })
+  // In this step and not at the run's end, which a run that fails or is cancelled does not reach: its tenant has spent it.
+  const account = Effect.suspend(() => log.recordUsage(run, { step, model: payload.model, ...used() })).pipe(
+    Effect.mapError(unavailable)
+  )
   yield* Stream.runForEach(Stream.groupedWithin(tokens, TOKENS_PER_ROW, ROW_EVERY), (row) => {
     text += [...row].join("")
     return flush
-  })
-  return {
-    text,
-    inputTokens: model.countTokens(payload.message),
-    outputTokens: model.countTokens(text)
-  } satisfies Answer
+  }).pipe(Effect.tapError(({ code }) => (code === "cancelled" ? account : Effect.void)))
+  yield* account
+  return { text, ...used() } satisfies Answer
 })
 
 /** A tool may have effects elsewhere, so it is not called again when its result is known. */
@@ -149,8 +154,9 @@ export const requestApproval = (run: RunKey, reason: string) =>
 export const recordApproval = (run: RunKey, by: string) =>
   Effect.asVoid(write(run, [{ step: APPROVAL_STEP, sequence: 1, event: { _tag: "Approved", by } }]))
 
-export const recordUsage = (run: RunKey, workflow: string, model: string, { inputTokens, outputTokens }: Answer) =>
+/** Each answer was accounted for in its own step. This is for those that a release gave which did it here alone. */
+export const recordUsage = (run: RunKey, model: string, { inputTokens, outputTokens }: Answer) =>
   EventLog.pipe(
-    Effect.flatMap((log) => log.recordUsage(run, { step: "model", workflow, model, inputTokens, outputTokens })),
+    Effect.flatMap((log) => log.settleUsage(run, { model, inputTokens, outputTokens })),
     Effect.mapError(unavailable)
   )

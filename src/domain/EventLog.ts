@@ -44,8 +44,6 @@ export interface AcceptedRun {
 }
 
 export interface Usage {
-  readonly step: string
-  readonly workflow: string
   readonly model: string
   readonly inputTokens: number
   readonly outputTokens: number
@@ -97,7 +95,12 @@ export class EventLog extends Context.Tag("domain/EventLog")<
       step: string
     ) => Effect.Effect<ReadonlyArray<RecordedEvent>, EventLogUnavailable>
     readonly run: (tenantId: TenantId, runId: RunId) => Effect.Effect<Option.Option<RunView>, EventLogUnavailable>
-    /** Once per execution and step, whatever is run twice. */
-    readonly recordUsage: (run: RunKey, usage: Usage) => Effect.Effect<void, EventLogUnavailable>
+    /** Of one answer: once per execution and step, whatever is run twice, and whether or not the run is still open. */
+    readonly recordUsage: (
+      run: RunKey,
+      usage: Usage & { readonly step: string }
+    ) => Effect.Effect<void, EventLogUnavailable>
+    /** Of all answers of a run: records what is missing of it. */
+    readonly settleUsage: (run: RunKey, total: Usage) => Effect.Effect<void, EventLogUnavailable>
   }
 >() {}

@@ -178,6 +178,57 @@ describe("EventStore", () => {
     )
   )
 
+  it.scopedLive(
+    "counts what each answer of a run used once, open or not, and what an older release left to its end",
+    () =>
+      onDatabase((database) =>
+        Effect.gen(function* () {
+          const log = yield* EventLog
+          const model = "local"
+          const record = (run: RunKey, step: string, inputTokens: number, outputTokens: number) =>
+            log.recordUsage(run, { step, model, inputTokens, outputTokens })
+          const settle = (run: RunKey, inputTokens: number, outputTokens: number) =>
+            log.settleUsage(run, { model, inputTokens, outputTokens })
+          const counted = (run: RunKey) =>
+            database
+              .query<{ readonly row: string }>(
+                `select concat_ws(' ', step, workflow, input_tokens, output_tokens) as row
+               from agents.token_usage where execution_id = $1 order by step`,
+                [run.executionId]
+              )
+              .pipe(Effect.map((rows) => rows.map(({ row }) => row)))
+
+          const both = key("s", "both")
+          yield* accept(both)
+          yield* record(both, "model", 2, 5)
+          yield* record(both, "model", 2, 7)
+          yield* append(both, final(cancelled))
+          // Its run is over, and it has answered all the same.
+          yield* record(both, "follow-up", 1, 3)
+          yield* settle(both, 3, 8)
+          expect(yield* counted(both)).toEqual(["follow-up AgentWorkflow 1 3", "model AgentWorkflow 2 5"])
+
+          // The release before recorded nothing of its first answer, or nothing of its second.
+          const first = key("s", "first")
+          yield* accept(first)
+          yield* record(first, "follow-up", 1, 3)
+          expect(yield* counted(first)).toEqual([])
+          const second = key("s", "second")
+          yield* accept(second)
+          yield* record(second, "model", 2, 5)
+          for (const run of [first, second]) yield* settle(run, 3, 8)
+          for (const run of [first, second]) yield* settle(run, 3, 8)
+          expect(yield* counted(first)).toEqual(["rest AgentWorkflow 3 8"])
+          expect(yield* counted(second)).toEqual(["model AgentWorkflow 2 5", "rest AgentWorkflow 1 3"])
+
+          // Of a tenant that was removed.
+          yield* record(key("s", "removed"), "model", 1, 1)
+          yield* settle(key("s", "removed"), 1, 1)
+          expect(yield* counted(key("s", "removed"))).toEqual([])
+        })
+      )
+  )
+
   it.scopedLive("lets one last event end a run, and nothing follow it", () =>
     onDatabase(() =>
       Effect.gen(function* () {

@@ -188,12 +188,15 @@ export const eventLog: Layer.Layer<EventLog, never, SqlClient.SqlClient> = Layer
               run.tenantId,
               run.executionId,
               usage.step,
-              usage.workflow,
               usage.model,
               usage.inputTokens,
               usage.outputTokens
             )
           )
+        ).pipe(Effect.asVoid),
+      settleUsage: (run, { model, inputTokens, outputTokens }) =>
+        waitOut(
+          withSql(statements.settleUsage.run(run.tenantId, run.executionId, model, inputTokens, outputTokens))
         ).pipe(Effect.asVoid)
     })
   })

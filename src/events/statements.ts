@@ -324,22 +324,42 @@ order by c.key, e.event_id`,
   row: Schema.Struct({ ...EventRow.fields, key: Schema.Int })
 })
 
+/**
+ * What a model's answer used: once per execution and step, and whether the run is open or not, since one that was cancelled
+ * meanwhile has spent it all the same. Of a removed tenant nothing is recorded: its runs are gone, and while this is under way
+ * the lock holds up who removes them.
+ * When the first answer of an execution is not on record, a release gave it that leaves all of it to the run's last step.
+ * This one is left to it too then (`settleUsage`): that release would count it again.
+ */
 export const recordUsage = Statement.make<
-  [
-    tenantId: string,
-    executionId: string,
-    step: string,
-    workflow: string,
-    model: string,
-    inputTokens: number,
-    outputTokens: number
-  ]
+  [tenantId: string, executionId: string, step: string, model: string, inputTokens: number, outputTokens: number]
 >()({
   name: "token_usage.record",
   text: `
 insert into agents.token_usage (tenant_id, execution_id, step, workflow, model, input_tokens, output_tokens)
-values ($1, $2, $3, $4, $5, $6, $7)
+select $1, $2, $3, run.workflow, $4, $5, $6
+from (select r.workflow from agents.runs r where r.tenant_id = $1 and r.execution_id = $2 for key share) as run
+where $3 = 'model' or exists (select from agents.token_usage u where u.execution_id = $2 and u.step = 'model')
 on conflict (execution_id, step) do nothing`,
   row: Statement.NoRow,
-  probe: ["probe", "probe", "probe", "probe", "probe", 1, 1]
+  probe: ["probe", "probe", "model", "probe", 1, 1]
+})
+
+/** What a run used as a whole, less what is on record. */
+export const settleUsage = Statement.make<
+  [tenantId: string, executionId: string, model: string, inputTokens: number, outputTokens: number]
+>()({
+  name: "token_usage.settle",
+  text: `
+insert into agents.token_usage (tenant_id, execution_id, step, workflow, model, input_tokens, output_tokens)
+select $1, $2, 'rest', run.workflow, $3, greatest($4 - known.input, 0), greatest($5 - known.output, 0)
+from (select r.workflow from agents.runs r where r.tenant_id = $1 and r.execution_id = $2 for key share) as run,
+  (
+    select coalesce(sum(u.input_tokens), 0)::bigint as input, coalesce(sum(u.output_tokens), 0)::bigint as output
+    from agents.token_usage u where u.execution_id = $2
+  ) as known
+where $4 > known.input or $5 > known.output
+on conflict (execution_id, step) do nothing`,
+  row: Statement.NoRow,
+  probe: ["probe", "probe", "probe", 1, 1]
 })

@@ -338,6 +338,11 @@ export const promises: ReadonlyArray<Promised> = [
     says: "Use of tokens per tenant, execution and model, and what it cost at the prices of its day",
     tests: [
       ["src/data/Usage.test.ts", "costs each call what its model cost at that moment, exactly"],
+      [
+        "src/events/EventStore.test.ts",
+        "counts what each answer of a run used once, open or not, and what an older release left to its end"
+      ],
+      [failures, "cancels a run that waits and one that is at work, each with one last event"],
       ["src/data/Usage.test.ts", "adds amounts without losing a place"]
     ]
   },

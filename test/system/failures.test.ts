@@ -202,6 +202,14 @@ it.scopedLive("cancels a run that waits and one that is at work, each with one l
         expect(types.filter((type) => type === "Cancelled")).toHaveLength(1)
         expect(types.at(-1)).toBe("Cancelled")
       }
+      // What they had used until then is their tenant's all the same.
+      yield* until(
+        "what they used is recorded",
+        cluster.database.query<{ step: string; output: number }>(
+          "select step, output_tokens::int as output from agents.token_usage"
+        ),
+        (used) => used.length === 2 && used.every(({ step, output }) => step === "model" && output > 0 && output < 400)
+      )
       const [suspended] = yield* cluster.database.query<{ count: number }>(
         `select count(*)::int from cluster.cluster_messages m join cluster.cluster_replies r on r.request_id = m.id
           where m.tag = 'run' and r.payload::jsonb #>> '{value,_tag}' = 'Suspended'`

@@ -53,7 +53,7 @@ const carriedOut = (declaration: typeof agentWorkflowV2) =>
           yield* steps.untilFollowUp(`${afterSeconds} seconds`)
           answer = both(answer, yield* steps.followUp(step.callModel(run, { ...payload, message }, "follow-up")))
         }
-        yield* steps.recordUsage(step.recordUsage(run, name, payload.model, answer))
+        yield* steps.recordUsage(step.recordUsage(run, payload.model, answer))
         yield* steps.complete(step.end(run, { _tag: "Completed", ...answer }))
         return answer
       })

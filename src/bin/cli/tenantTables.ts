@@ -42,8 +42,9 @@ export const tables: ReadonlyArray<TenantTable> = [
   { name: "agents.events", where: "t.tenant_id = $1", key: "tenant_id, session_id, event_id" },
   { name: "agents.agent_events", where: "t.tenant_id = $1", key: "tier, day, tenant_id, session_id, event_id" },
   { name: "agents.memories", where: "t.tenant_id = $1", key: "tenant_id, memory_id" },
-  { name: "agents.token_usage", where: "t.tenant_id = $1", key: "execution_id, step" },
   { name: "agents.runs", where: "t.tenant_id = $1", key: "tenant_id, run_id" },
+  // After the runs, without which none is recorded any more: a model may still be answering one that was cancelled.
+  { name: "agents.token_usage", where: "t.tenant_id = $1", key: "execution_id, step" },
   { name: "agents.sessions", where: "t.tenant_id = $1", key: "tenant_id, session_id" },
   { name: "agents.tenant_tiers", where: "t.tenant_id = $1", key: "tenant_id" }
 ]
