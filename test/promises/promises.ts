@@ -571,6 +571,10 @@ export const promises: ReadonlyArray<Promised> = [
       [
         "test/cluster/manifests.test.ts",
         "every rendered object of every overlay passes the API server's strict dry run"
+      ],
+      [
+        "test/cluster/leftovers.test.ts",
+        "removes the namespaces and the cluster-wide objects that it made, and leaves those that were there"
       ]
     ],
     make: "test-cluster"
