@@ -454,6 +454,14 @@ export const promises: ReadonlyArray<Promised> = [
       ],
       ["test/rehearsal/push.test.ts", "makes a release that walks, and refuses a bad commit with the reason"],
       [
+        "test/rehearsal/engine.test.ts",
+        "lets rollouts to one target come one after the other, in the order of their creation, each by its release's snapshots"
+      ],
+      [
+        "test/rehearsal/engine.test.ts",
+        "advances by itself, repairs a failure by a retry and then by going back, and tells what each automation did"
+      ],
+      [
         "test/rehearsal/timed.test.ts",
         "promotes by the server's scaled clock, once, and refuses what it could not carry out"
       ]

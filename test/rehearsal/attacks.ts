@@ -124,6 +124,12 @@ export const attacks: ReadonlyArray<Attack> = [
     path: `/v1/${PIPELINE}:rollbackTarget`,
     body: rollback({ releaseId: "r-none" })
   },
+  {
+    what: "a mask of no field",
+    method: "PATCH",
+    path: `/v1/${PARENT}/targets/dev?updateMask=requireAproval`,
+    body: '{"requireApproval":true}'
+  },
   { what: "a page of letters", path: `/v1/${PARENT}/targets?pageSize=many` },
   // Texts that the database can't keep.
   { what: "a zero byte in a text", method: "PATCH", path: target, body: '{"description":"a\\u0000b"}' },

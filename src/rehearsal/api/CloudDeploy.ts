@@ -19,7 +19,7 @@ import { Rollouts, user } from "../engine/Rollouts.ts"
 import type { Sources } from "../engine/Source.ts"
 import { Store } from "../engine/Store.ts"
 import * as TimedPromotion from "../engine/TimedPromotion.ts"
-import { mismatches } from "../schema/GoogleSchema.ts"
+import { mismatches, shapeOf } from "../schema/GoogleSchema.ts"
 import { parseFilter, sorted } from "./Filter.ts"
 import type { Objects } from "./Objects.ts"
 
@@ -238,7 +238,19 @@ export const make = (parts: { readonly objects: Objects; readonly sources: Sourc
         if (!ID.test(lastOf(request.name)))
           return yield* fail("INVALID_ARGUMENT", `"${lastOf(request.name)}" is no id.`)
         const body = yield* typed(type, request.body)
-        const paths = (request.query["updateMask"] ?? "*").split(",").map((path) => path.trim())
+        const paths = (request.query["updateMask"] || "*").split(",").map((path) => path.trim())
+        const fields = paths.map((path) =>
+          path.split(".")[0]!.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase())
+        )
+        const unknown = fields.findIndex(
+          (field) => field !== "*" && !Object.hasOwn(shapeOf("clouddeploy", type).properties ?? {}, field)
+        )
+        if (unknown !== -1) {
+          return yield* fail(
+            "INVALID_ARGUMENT",
+            `updateMask: a ${type} has no field "${paths[unknown]!.slice(0, 80)}".`
+          )
+        }
         const change = Effect.gen(function* () {
           const found = (yield* store.find(request.name))?.resource
           if (found === undefined && !truthy(request.query["allowMissing"])) return yield* notFound(request.name)
@@ -246,9 +258,6 @@ export const make = (parts: { readonly objects: Objects; readonly sources: Sourc
           yield* sameEtag(body["etag"], found)
           const settable = Object.fromEntries(Object.entries(body).filter(([key]) => !OUTPUT_ONLY.includes(key)))
           const whole = paths.includes("*") || found === undefined
-          const fields = paths.map((path) =>
-            path.split(".")[0]!.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase())
-          )
           const next = whole
             ? settable
             : {

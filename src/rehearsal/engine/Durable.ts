@@ -10,7 +10,7 @@ import { Effect, Exit, Layer, Queue, Schedule, Schema } from "effect"
 import type { Host } from "../host/HostClient.ts"
 import type { GoogleError } from "./GoogleError.ts"
 import * as JobRunner from "./JobRunner.ts"
-import { type AutomationRun, locationOf, type Rollout } from "./Resources.ts"
+import type { AutomationRun, Rollout } from "./Resources.ts"
 import { isOver, next } from "./RolloutPlan.ts"
 import { Rollouts } from "./Rollouts.ts"
 import type { Sources } from "./Source.ts"
@@ -129,8 +129,7 @@ const reconciler = (options: EngineOptions) =>
           if (isOver(rollout) && !waiting) continue
           yield* once(rollout.name, RolloutWorkflow.execute({ name: rollout.name }, { discard: true }))
           if (!waiting) continue
-          const holder = yield* store.holder(`${locationOf(rollout.name)}/targets/${rollout.targetId}`)
-          if (next(rollout, holder === undefined || holder === rollout.name, "")._tag === "Wait") continue
+          if (next(rollout, yield* rollouts.mayWork(rollout), "")._tag === "Wait") continue
           const deferred = wakeAt(inner.wait as number)
           const token = DurableDeferred.tokenFromExecutionId(deferred, {
             workflow: RolloutWorkflow,

@@ -242,8 +242,23 @@ export class Rollouts extends Effect.Service<Rollouts>()("rehearsal/Rollouts", {
         for (const planned of runs) yield* begin(pipeline, rollout, planned)
       })
 
+    /** Whether it may work on its target: the one that does, or, where none does, the first that waits to. */
+    const mayWork = (rollout: Rollout) =>
+      Effect.gen(function* () {
+        const target = `${locationOf(rollout.name)}/targets/${rollout.targetId}`
+        const holder = yield* store.holder(target)
+        if (holder !== undefined || rollout.state !== "PENDING") return holder === undefined || holder === rollout.name
+        const waiting = (yield* store.open("rollouts", [])).map(({ resource }) => resource as Rollout)
+        const first = waiting.find(
+          ({ name, state, targetId }) =>
+            state === "PENDING" && targetId === rollout.targetId && locationOf(name) === locationOf(rollout.name)
+        )
+        return first === undefined || first.name === rollout.name
+      })
+
     return {
       lastGood,
+      mayWork,
       targetOf,
       create: (asked: NewRollout, caller: Caller) => store.transaction(create(asked, caller)),
       rollback: (
@@ -326,8 +341,7 @@ export class Rollouts extends Effect.Service<Rollouts>()("rehearsal/Rollouts", {
           Effect.gen(function* () {
             const rollout = yield* store.get<Rollout>(name)
             const target = `${locationOf(name)}/targets/${rollout.targetId}`
-            const holder = yield* store.holder(target)
-            const step = next(rollout, holder === undefined || holder === name, now())
+            const step = next(rollout, yield* mayWork(rollout), now())
             let after = step.rollout
             let jobRun: string | null = null
             if (step._tag === "Run") {

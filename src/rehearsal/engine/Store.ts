@@ -120,7 +120,7 @@ export class Store extends Effect.Service<Store>()("rehearsal/Store", {
       list,
       put,
       remove,
-      /** Rollouts and automation runs that are not over. */
+      /** Rollouts and automation runs that are in none of these states, oldest first. */
       open: (kind: "rollouts" | "automationRuns", over: ReadonlyArray<string>) =>
         sql<{ body: Resource; inner_state?: Inner; innerState?: Inner }>`select body, inner_state from resources
           where kind = ${kind} and not (body ->> 'state' = any(${[...over]})) order by sequence`.pipe(
