@@ -70,15 +70,15 @@ export const suites: Readonly<Record<string, Suite>> = {
   engines: {
     engines: [
       local,
-      ours({ name: "without journal, one process", database: "group_local", runners: 0, env: GROUP }),
-      ours({ name: "stock Effect, one process", database: "stock_local", runners: 0, env: STOCK }),
       dbosLocal,
       remote,
-      three,
-      ours({ name: "without journal, client and runner", database: "group_remote", runners: 1, env: GROUP }),
-      ours({ name: "stock Effect, client and runner", database: "stock_remote", runners: 1, env: STOCK }),
       dbosRemote,
-      ...peers
+      ...peers,
+      three,
+      ours({ name: "without journal, one process", database: "group_local", runners: 0, env: GROUP }),
+      ours({ name: "stock Effect, one process", database: "stock_local", runners: 0, env: STOCK }),
+      ours({ name: "without journal, client and runner", database: "group_remote", runners: 1, env: GROUP }),
+      ours({ name: "stock Effect, client and runner", database: "stock_remote", runners: 1, env: STOCK })
     ],
     loads: [small(50), small(1), small(500)],
     floor: true

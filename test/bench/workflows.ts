@@ -4,6 +4,7 @@
  *     SUITE=engines   what is measured: engines, steps, payload, growth or memory (`suites.ts`)
  *     ROUNDS=3        each engine is started, measured and ended in turn, that often; what is shown are medians of the rounds
  *     SECONDS=5       of each measurement
+ *     LASTS=n         starts no engine after so many seconds, and keeps what there is
  *     ONLY=ours       engines whose name holds this word
  *     STATEMENTS=1    also prints which statements took the database how long
  *     KEEP=new        what becomes of the figures: `new` replaces those in `docs/performance/SUITE.json`, `more` adds to them (a
@@ -11,6 +12,7 @@
  */
 import { execFileSync } from "node:child_process"
 import { readFileSync } from "node:fs"
+import { getPriority } from "node:os"
 import { Effect } from "effect"
 import type { Engine, Load, Running } from "./engines/Engine.ts"
 import { floor } from "./floor.ts"
@@ -25,7 +27,7 @@ const keep = process.env["KEEP"] || "new"
 const WARM: Load = { inFlight: 50, steps: 2, bytes: 0 }
 const WARM_SECONDS = 4
 /** Of how many processors other work may have had the use: what was measured beside more of it is not kept. */
-const OTHERS = 0.25
+const OTHERS = 0.5
 
 const refuse = (why: string): never => {
   process.stderr.write(`${why}\n`)
@@ -33,7 +35,14 @@ const refuse = (why: string): never => {
 }
 const suite = suites[chosen] ?? refuse(`SUITE is "${chosen}"; it must be one of ${Object.keys(suites).join(", ")}.`)
 if (!["new", "more", "no"].includes(keep)) refuse(`KEEP is "${keep}"; it must be new, more or no.`)
-const engines = suite.engines.filter(({ name }) => name.includes(process.env["ONLY"] ?? ""))
+const lasts = number("LASTS", 86_400)
+const before = keep === "more" ? read(chosen) : []
+const keptOf = (engine: string) =>
+  before.flatMap(({ samples }) => samples).filter((sample) => sample.engine === engine).length
+/** Those of which least is kept come first: where time ends a round, the next piece begins with what that one left out. */
+const engines = suite.engines
+  .filter(({ name }) => name.includes(process.env["ONLY"] ?? ""))
+  .toSorted((one, other) => keptOf(one.name) - keptOf(other.name))
 
 /** What the database and the processes have done so far. */
 const spent = (running: Running, { query, server }: World, database: string | undefined) =>
@@ -115,8 +124,10 @@ const program = Effect.gen(function* () {
   const floorUrl = yield* place.emptyDatabase("floor")
   const samples: Array<Sample> = []
   const floors: Array<number> = []
-  for (let round = 1; round <= rounds; round++) {
+  const timeIsUp = () => performance.now() > lasts * 1_000
+  for (let round = 1; round <= rounds && !timeIsUp(); round++) {
     for (const engine of engines) {
+      if (timeIsUp()) break
       yield* Effect.gen(function* () {
         const running = yield* engine.start(place, urls.get(engine.name) ?? "")
         yield* running.run(WARM, WARM_SECONDS)
@@ -144,13 +155,13 @@ const program = Effect.gen(function* () {
       day: new Date().toISOString().slice(0, 10),
       commit,
       machine: `${machine()}, Postgres ${version?.server_version} with fsync`,
-      command: `make bench SUITE=${chosen} ROUNDS=${rounds} SECONDS=${seconds}`,
+      command: `${getPriority() === 0 ? "" : `nice -n ${getPriority()} `}make bench SUITE=${chosen} ROUNDS=${rounds} SECONDS=${seconds}`,
       floors
     },
     samples
   }
   if (keep === "no") return
-  yield* Effect.promise(() => write(chosen, keep === "more" ? [...read(chosen), piece] : [piece]))
+  yield* Effect.promise(() => write(chosen, [...before, piece]))
   yield* print("Kept. `make bench-page` writes docs/performance.md from what is kept.")
 })
 
