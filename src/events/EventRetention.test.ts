@@ -1,7 +1,9 @@
 /** What leaves the writers' table, when, and that nothing of it can be written a second time. */
 import { SqlClient } from "@effect/sql"
 import { describe, expect, it } from "@effect/vitest"
+
 import { Effect, Layer, type Scope } from "effect"
+import pg from "pg"
 import { type MigratedDatabase, migratedDatabase } from "../../test/support/migrated-database.ts"
 import { eventsKeepVerb } from "../bin/cli/events.ts"
 import { runVerb } from "../bin/cli/Verb.ts"
@@ -179,6 +181,45 @@ describe("the retention of events", () => {
     )
   )
 
+  it.scopedLive(
+    "makes the partitions of days that wait, and reads a day's index once for that, however many runs wait",
+    () =>
+      onDatabase((database) =>
+        Effect.gen(function* () {
+          yield* ended(key("acme", "first"))
+          yield* age(database, "3 days")
+          yield* database.query(`
+          insert into agents.runs
+            (tenant_id, run_id, session_id, execution_id, workflow, status, release, accepted_at, finished_at)
+          select tenant_id, 'run-' || n, session_id, 'execution-' || n, workflow, status, release, accepted_at,
+            finished_at - interval '1 day' * (n % 2)
+          from agents.runs, generate_series(2, 2000) n where run_id = 'first'`)
+          const [made, read] = yield* Effect.promise(async () => {
+            const client = new pg.Client({ connectionString: database.urlOf("runtime") })
+            await client.connect()
+            try {
+              await client.query("begin")
+              // So few rows would be read as a whole.
+              await client.query("set local enable_seqscan = off")
+              const { rowCount } = await client.query("select from agents.keep_event_partitions(0)")
+              const { rows } = await client.query<{ entries: string }>(
+                "select pg_stat_get_xact_tuples_returned('agents.runs_to_keep'::regclass) as entries"
+              )
+              await client.query("rollback")
+              return [rowCount, Number(rows[0]?.entries)] as const
+            } finally {
+              await client.end()
+            }
+          })
+          // In each of the two tiers: its own, today and the two days.
+          expect(made).toBe(8)
+          // The oldest one, and one look at each of at most five days for each tier. Midnight may pass meanwhile.
+          expect(read).toBeGreaterThan(0)
+          expect(read).toBeLessThanOrEqual(12)
+        })
+      )
+  )
+
   it.scopedLive("drops a day when its tier's days are over, and writes no day anew that is", () =>
     onDatabase((database) =>
       Effect.gen(function* () {
@@ -200,7 +241,9 @@ describe("the retention of events", () => {
 
         yield* ended(key("acme", "slow"))
         yield* database.query("update agents.runs set finished_at = now() - interval '40 days' where run_id = 'slow'")
-        expect(yield* keep(database)).toMatchObject({ runs: 1, events: 4, made: [], dropped: [] })
+        const late = yield* keep(database)
+        expect(late).toMatchObject({ runs: 1, events: 4, dropped: [] })
+        expect(late.made.filter((partition) => partition.startsWith("agent_events_standard"))).toEqual([])
         expect([yield* count(database, "events"), yield* count(database, "agent_events")]).toEqual([0, 4])
         // The run is still known by its id: a start that is sent again starts nothing.
         const again = yield* accept(key("acme", "slow"))
