@@ -24,6 +24,7 @@ const tenant = "src/bin/cli/tenant.test.ts"
 const restore = "src/drills/restore/Restore.test.ts"
 const rolloutRecord = "src/gates/record/RolloutRecord.test.ts"
 const memories = "src/data/Memories.test.ts"
+const vectors = "src/data/MemoryVectors.test.ts"
 const declaration = "src/agent/Declaration.test.ts"
 const sockets = "src/gateway/Sockets.test.ts"
 const isolation = "src/gateway/Isolation.test.ts"
@@ -348,7 +349,7 @@ export const promises: ReadonlyArray<Promised> = [
   },
   {
     id: "C5",
-    says: "A memory store behind a service, searched by words and by vectors, with deletion",
+    says: "A memory store behind a service, searched by words and by vectors (pgvector where the server has it), with deletion",
     tests: [
       [memories, "finds what shares a word with a question, the closest first, and of its own tenant alone"],
       [
@@ -356,13 +357,18 @@ export const promises: ReadonlyArray<Promised> = [
         "finds by its vector what shares no word with a question as it is written, and of its own tenant alone"
       ],
       [memories, "keeps a memory that no vector could be made of, finds it by its words, and makes up for it later"],
+      [vectors, "is compared by pgvector where the migrator may create it, and found for its own tenant alone"],
+      [
+        vectors,
+        "works without pgvector where the migrator may not create it, and by it once somebody did, in the same schema"
+      ],
       [memories, "remembers once for a key, whoever writes at the same moment or again"],
       [memories, "holds as many as it may and none more, whoever writes at the same moment"],
       [memories, "forgets for its own tenant alone, and once"],
       [memories, "is two tools behind the policy: a call that runs twice remembers once, a failed run takes it back"],
       [tenant, "is removed whole, though the removal is cut, and another tenant keeps all that it has"]
     ],
-    open: "vectors are of what words look like, not of what they mean; no test has pgvector"
+    open: "vectors are of what words look like, not of what they mean"
   },
   {
     id: "C6",
