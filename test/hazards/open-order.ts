@@ -160,6 +160,7 @@ export const entry = (title: string, expect: string | null, change: Change): Ent
       declarations,
       entities: change.entities ?? [Desk],
       others,
+      before: [yield* surfaceOf([before])],
       replayer
     }).pipe(
       Effect.provideService(OpenWork, {

@@ -17,6 +17,7 @@ import {
   type Loose,
   never,
   type Step,
+  waiting,
   worked
 } from "./open-order.ts"
 
@@ -37,6 +38,8 @@ const then =
   (rest: (steps: Loose, given: Loose) => Effect.Effect<unknown, unknown, Loose>): Body =>
   (given, steps) =>
     first(steps).pipe(Effect.zipRight(rest(steps, given)), Effect.zipRight(steps.approval), Effect.as({ total: 1 }))
+
+const countersign = { countersign: DurableDeferred.make("Countersign", { success: Schema.Void }) }
 
 const queued = (name: string, success: Schema.Schema.AnyNoContext = Schema.String) => ({
   queues: {
@@ -99,6 +102,19 @@ export const workflowEntries: ReadonlyArray<Entry> = [
   entry("an answer's form changes after it was given", "Answers recorded for deferred Approval can't be read", {
     declared: approvalOf(Schema.Struct({ by: Schema.String, reason: Schema.String })),
     open: { deferreds: [approved] }
+  }),
+  entry(
+    "the code waits for a new deferred where executions wait for an approval",
+    "waits for deferred Countersign there",
+    {
+      declared: { deferreds: { approval: orderOptions.deferreds.approval, ...countersign } },
+      code: (_given, steps) =>
+        first(steps).pipe(Effect.zipRight(steps.countersign), Effect.zipRight(steps.approval), Effect.as({ total: 1 }))
+    }
+  ),
+  entry("the code sleeps where executions wait for an approval, and asks for none", "sleeps on clock Cooldown there", {
+    undecided: true,
+    code: (_given, steps) => first(steps).pipe(Effect.zipRight(steps.cooldown("1 hour")), Effect.as({ total: 1 }))
   }),
   entry("a clock is renamed while it runs", "sleep on clock Cooldown", {
     declared: { clocks: { cooldown: { name: "Pause" } } },
@@ -296,6 +312,38 @@ export const workflowEntries: ReadonlyArray<Entry> = [
   }),
   entry("nothing changes, while executions sleep", null, { open: asleep }),
   entry("nothing changes, after the clock rang", null, { open: awake }),
+  entry("the code sleeps before it waits for the approval", null, {
+    code: (_given, steps) =>
+      first(steps).pipe(
+        Effect.zipRight(steps.cooldown("1 hour")),
+        Effect.zipRight(steps.approval),
+        Effect.as({ total: 1 })
+      )
+  }),
+  entry("the code waits for a new deferred after the approval", null, {
+    declared: { deferreds: { approval: orderOptions.deferreds.approval, ...countersign } },
+    code: (_given, steps) =>
+      first(steps).pipe(Effect.zipRight(steps.approval), Effect.zipRight(steps.countersign), Effect.as({ total: 1 }))
+  }),
+  entry("the code waits for a new deferred after the approval, which was given a moment ago", null, {
+    declared: { deferreds: { approval: orderOptions.deferreds.approval, ...countersign } },
+    open: { ...waiting, deferreds: [approved] },
+    code: (_given, steps) =>
+      first(steps).pipe(Effect.zipRight(steps.approval), Effect.zipRight(steps.countersign), Effect.as({ total: 1 }))
+  }),
+  entry("a new step asks for a new answer, before the approval", null, {
+    declared: {
+      activities: { ...activities, ask: { name: "Ask", success: Schema.Void, error: Schema.Never } },
+      deferreds: { approval: orderOptions.deferreds.approval, ...countersign }
+    },
+    code: (_given, steps) =>
+      first(steps).pipe(
+        Effect.zipRight(steps.ask(never)),
+        Effect.zipRight(steps.countersign),
+        Effect.zipRight(steps.approval),
+        Effect.as({ total: 1 })
+      )
+  }),
   entry("nothing changes, and an execution is cancelled", null, {
     open: { deferreds: [{ name: "Workflow/InterruptSignal", exit: { _tag: "Success" } }] }
   }),

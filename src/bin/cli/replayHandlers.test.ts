@@ -65,7 +65,7 @@ it.scopedLive.each(states)("replays a run that %s, and finds nothing", ([_name, 
     }
     const replayer = yield* Replay.make(handlers)
     const replayed = yield* replayer.replay(execution, agentWorkflow)
-    expect(replayRules.flatMap((rule) => rule.judge(replayed!, execution, agentWorkflow))).toEqual([])
+    expect(replayRules.flatMap((rule) => rule.judge(replayed!, execution, agentWorkflow, undefined))).toEqual([])
     expect(replayed?.first.end).toBe(end)
   })
 )

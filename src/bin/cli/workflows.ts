@@ -123,8 +123,9 @@ export const runWorkflows = (args: Arguments): Effect.Effect<Outcome, CliError> 
 
     const work = Effect.gen(function* () {
       const others = yield* OtherReleases.read(release)
+      const before = yield* OtherReleases.before(release)
       const replayer = yield* Replay.make(handlers)
-      const result = yield* Gate.judge({ release, surface, declarations, entities, others, replayer }).pipe(
+      const result = yield* Gate.judge({ release, surface, declarations, entities, others, before, replayer }).pipe(
         Effect.provide(PostgresOpenWork.layer),
         Effect.catchTag(
           "OpenWorkUnreadable",

@@ -27,6 +27,11 @@ export interface Input {
   readonly entities: ReadonlyArray<AnyEntity>
   /** Undefined: this database has no release records yet. */
   readonly others: ReadonlyArray<OtherRelease> | undefined
+  /**
+   * Surfaces of all releases that may have left open work here. Undefined when that can't be told: one can't be read, or
+   * the candidate has run here itself.
+   */
+  readonly before?: ReadonlyArray<Surface> | undefined
   /** This release's own workflow functions, ready to be replayed. Undefined: names and rows alone are judged. */
   readonly replayer?: Replayer | undefined
 }
@@ -158,6 +163,16 @@ const unknown = (other: OtherRelease): ReadonlyArray<Finding> => {
   ]
 }
 
+const leftBy = (before: Input["before"]) => (workflow: string) => {
+  const known = before?.flatMap(({ workflows }) => workflows[workflow] ?? []) ?? []
+  return known.length === 0
+    ? undefined
+    : {
+        deferreds: new Set(known.flatMap(({ deferreds }) => Object.keys(deferreds))),
+        queues: known.some(({ queues }) => Object.keys(queues ?? {}).length > 0)
+      }
+}
+
 /** Judges the candidate. What it needs of the database comes through `OpenWork`. */
 export const judge = (input: Input): Effect.Effect<Result, OpenWorkUnreadable, OpenWork> =>
   Effect.gen(function* () {
@@ -181,7 +196,8 @@ export const judge = (input: Input): Effect.Effect<Result, OpenWorkUnreadable, O
     const rows = new Tally()
     const calls = new Tally()
     const exists = yield* work.exists
-    const replay = input.replayer === undefined ? undefined : yield* Judge.make(input.replayer, replayRules)
+    const replay =
+      input.replayer === undefined ? undefined : yield* Judge.make(input.replayer, replayRules, leftBy(input.before))
 
     if (exists) {
       const judgeOne = (execution: Execution) =>

@@ -38,6 +38,22 @@ const recorded: Effect.Effect<boolean, SqlError.SqlError, SqlClient.SqlClient> =
   Effect.map(([row]) => row?.there === true)
 )
 
+/** Surfaces of all releases that may have left open work here; undefined when that can't be told. See `Gate.Input`. */
+export const before = (
+  candidate: string
+): Effect.Effect<ReadonlyArray<Surface.Surface> | undefined, SqlError.SqlError, SqlClient.SqlClient> =>
+  Effect.gen(function* () {
+    if (!(yield* recorded)) return undefined
+    const records = yield* Releases.list
+    const strangers = (yield* Releases.alive).some(({ release }) =>
+      records.every((record) => record.release !== release)
+    )
+    if (strangers || records.some(({ release }) => release === candidate)) return undefined
+    return yield* Effect.forEach(records, ({ release, surface }) => Surface.read(surface, release)).pipe(
+      Effect.orElseSucceed(() => undefined)
+    )
+  })
+
 /** All but the candidate itself and those that are retired without a live runner. Undefined: nothing is recorded here yet. */
 export const read = (
   candidate: string

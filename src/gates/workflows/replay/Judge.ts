@@ -5,7 +5,7 @@ import type { Check, Finding } from "../../Evidence.ts"
 import type { Execution } from "../OpenWork.ts"
 import type { Problem } from "../Rule.ts"
 import type { Replayer } from "./Replay.ts"
-import type { ReplayRule } from "./Rule.ts"
+import type { Left, ReplayRule } from "./Rule.ts"
 
 /** Hooks are given ten minutes; what is left over is said, and left to a person. */
 const BUDGET = Duration.minutes(5)
@@ -26,34 +26,38 @@ const notRegistered = (workflow: string): Problem => ({
   fix: `Provide the layer of ${workflow} where the others are provided.`
 })
 
-export const make = (replayer: Replayer, rules: ReadonlyArray<ReplayRule>): Effect.Effect<Judge> =>
+export const make = (
+  replayer: Replayer,
+  rules: ReadonlyArray<ReplayRule>,
+  left: (workflow: string) => Left | undefined
+): Effect.Effect<Judge> =>
   Effect.map(Clock.currentTimeMillis, (start) => {
     const end = start + Duration.toMillis(BUDGET)
     let replayed = 0
     let twice = 0
-    let left = 0
+    let over = 0
     return {
       judge: (execution, declaration) =>
         Effect.gen(function* () {
           if (!replayer.registered(execution.workflow)) return [notRegistered(execution.workflow)]
           if ((yield* Clock.currentTimeMillis) > end) {
-            left++
+            over++
             return []
           }
           const result = yield* replayer.replay(execution, declaration)
           if (result === undefined) return []
           replayed++
           if (result.second !== result.first) twice++
-          return rules.flatMap((rule) => rule.judge(result, execution, declaration))
+          return rules.flatMap((rule) => rule.judge(result, execution, declaration, left(execution.workflow)))
         }),
       findings: () =>
-        left === 0
+        over === 0
           ? []
           : [
               {
                 rule: "replay-budget",
                 severity: "undecided",
-                what: `${left} open executions were not replayed: ${Duration.toMinutes(BUDGET)} minutes were over.`,
+                what: `${over} open executions were not replayed: ${Duration.toMinutes(BUDGET)} minutes were over.`,
                 where: "open executions",
                 why: "What was not replayed may hold what the others do not.",
                 fix: "Let a person look at what was replayed, or run the gate when fewer executions are open."

@@ -74,7 +74,7 @@ const judged = (subject: ReturnType<typeof honest>, of: Execution) =>
   Effect.gen(function* () {
     const replayer = yield* Replay.make(subject.layer)
     const result = yield* replayer.replay(of, subject.declaration)
-    const problems = replayRules.flatMap((rule) => rule.judge(result!, of, subject.declaration))
+    const problems = replayRules.flatMap((rule) => rule.judge(result!, of, subject.declaration, undefined))
     return {
       result: result!,
       told: problems.map(({ severity, rule, subject }) => `${severity} ${rule} ${subject}`),

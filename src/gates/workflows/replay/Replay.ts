@@ -50,6 +50,8 @@ export interface Replayed {
   readonly forgotten: ReadonlyArray<BegunActivity>
   /** Of those, the ones that it would ask for once it is past the frontier. */
   readonly late: ReadonlyArray<BegunActivity>
+  /** What it would ask for beyond the frontier, answered with samples; looked at where something hangs on it. */
+  readonly beyond?: Trace
 }
 
 export interface Replayer {
@@ -178,10 +180,13 @@ export const make = (
             second = yield* once(1, true)
           }
           const forgotten = forgottenBy(execution, first)
-          if (forgotten.length === 0) return { first, second, forgotten, late: [] }
+          const asleep =
+            execution.state === "suspended" &&
+            first.asked.some(({ kind, answer }) => kind === "clock" && answer === "none")
+          if (forgotten.length === 0 && !asleep) return { first, second, forgotten, late: [] }
           const beyond = yield* run(execution, declaration, payload, { round: 0, beyond: true, confirming: true })
           const never = new Set(forgottenBy(execution, beyond))
-          return { first, second, forgotten, late: forgotten.filter((each) => !never.has(each)) }
+          return { first, second, forgotten, late: forgotten.filter((each) => !never.has(each)), beyond }
         })
     }
   })

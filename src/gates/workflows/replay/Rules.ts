@@ -4,6 +4,7 @@ import { askedTwice } from "./rules/AskedTwice.ts"
 import { inserted } from "./rules/Inserted.ts"
 import { neverAsked } from "./rules/NeverAsked.ts"
 import { nonDeterministic } from "./rules/NonDeterministic.ts"
+import { otherWait } from "./rules/OtherWait.ts"
 import { outside } from "./rules/Outside.ts"
 import { unfinished } from "./rules/Unfinished.ts"
 
@@ -11,6 +12,7 @@ export const replayRules: ReadonlyArray<ReplayRule> = [
   neverAsked,
   inserted,
   askedTwice,
+  otherWait,
   nonDeterministic,
   outside,
   unfinished
