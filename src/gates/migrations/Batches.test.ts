@@ -40,6 +40,30 @@ describe("a backfill in batches", () => {
     })
   )
 
+  it.scopedLive(
+    "is asked of a backfill that changes more rows than one transaction should, by the rows that it changed",
+    () =>
+      Effect.gen(function* () {
+        const { database, run } = yield* filled
+        const all = next({ "0003_fill": up("update agents.notes set author = 'x', body = body || '.'", "backfill") })
+        expect((yield* run(all, { mode: "prove" })).verdict).toBe("passed")
+        yield* database.query("insert into agents.notes (id, body) select i, 'b' from generate_series(26, 10001) i")
+        for (const how of [{ mode: "prove" }, {}] as const) {
+          const evidence = yield* run(all, how)
+          expect(rules(evidence)).toEqual(["batches-missing"])
+          expect(evidence.findings[0]?.what).toBe(
+            "0003_fill changed 10001 rows in one transaction; 10000 are the most."
+          )
+        }
+        expect(yield* database.query("select count(*)::int as n from agents.notes where author = 'x'")).toEqual([
+          { n: 0 }
+        ])
+        expect(yield* appliedIn(database)).not.toContain("0003_fill")
+        yield* database.query("delete from agents.notes where id > 10000")
+        expect((yield* run(all)).verdict).toBe("passed")
+      })
+  )
+
   it.scopedLive("takes its first batch back when a live release's statement would not work behind it", () =>
     Effect.gen(function* () {
       const { database, run } = yield* filled

@@ -15,7 +15,7 @@ import * as Drift from "./Drift.ts"
 import { plan } from "./History.ts"
 import { type LinterBroken, lint } from "./Lint.ts"
 import * as LockTrace from "./LockTrace.ts"
-import type { MigrationFile } from "./MigrationFile.ts"
+import { LARGEST_BATCH, type MigrationFile } from "./MigrationFile.ts"
 import * as Proof from "./Proof.ts"
 import { Refused } from "./Refused.ts"
 import type { ScratchUnusable } from "./Scratch.ts"
@@ -102,6 +102,15 @@ const engineTouched = (file: MigrationFile): Evidence.Finding => ({
   where: `migrations/${file.name}.sql`,
   why: "They belong to the library: its next version alters them, and a change of ours would break it, or the executions in them.",
   fix: "Keep what you need in schema agents. Tables of the engine change by updating the library only."
+})
+
+const notInBatches = (file: MigrationFile, rows: number): Evidence.Finding => ({
+  rule: "batches-missing",
+  severity: "hazard",
+  what: `${file.name} changed ${rows} rows in one transaction; ${LARGEST_BATCH} are the most.`,
+  where: `migrations/${file.name}.sql`,
+  why: "Runners wait for rows that it has changed until the last one is, vacuum is held back, and a kill loses all of it. It was rolled back.",
+  fix: 'Make it one UPDATE or DELETE of at most N rows that are not yet done, and say "-- batches: N" in its head: it is run until none is left.'
 })
 
 const inTransaction = <A, E, R>(session: Session, effect: Effect.Effect<A, E, R>) =>
@@ -213,11 +222,14 @@ export const run = (options: Options): Effect.Effect<Evidence.Evidence, Failure,
         )
 
       /** The last word in a file's transaction: the engine is untouched, and everybody's statements still work. */
-      const judge = (file: MigrationFile, engine: string) =>
+      const judge = (file: MigrationFile, engine: string, changed = 0) =>
         Effect.gen(function* () {
           if ((yield* State.engineFingerprint(session)) !== engine) {
             return yield* new Refused({ findings: [engineTouched(file)] })
           }
+          const rows =
+            file.phase === "backfill" && file.batches === undefined ? (yield* State.changedRows(session)) - changed : 0
+          if (rows > LARGEST_BATCH) return yield* new Refused({ findings: [notInBatches(file, rows)] })
           const broken = yield* Proof.prove(session, demands, answers)
           if (broken.length > 0) {
             return yield* new Refused({
@@ -229,6 +241,8 @@ export const run = (options: Options): Effect.Effect<Evidence.Evidence, Failure,
       const step = (file: MigrationFile, last: boolean) =>
         Effect.gen(function* () {
           const engine = yield* State.engineFingerprint(session)
+          // A gate that only proves applies all files in one transaction.
+          const changed = yield* State.changedRows(session)
           yield* apply(
             session,
             options.folder,
@@ -236,7 +250,7 @@ export const run = (options: Options): Effect.Effect<Evidence.Evidence, Failure,
             options.mode,
             lockMillis,
             Effect.gen(function* () {
-              yield* judge(file, engine)
+              yield* judge(file, engine, changed)
               if (last && state.engine) yield* proveOwn(file.name)
               yield* State.keepChecksums(session, [...options.files], options.release)
             })

@@ -158,7 +158,7 @@ const phaseFinding = (file: MigrationFile, statement: SqlStatement): ReadonlyArr
 }
 
 /** More rows than this in one transaction are no short one. */
-const LARGEST_BATCH = 10_000
+export const LARGEST_BATCH = 10_000
 
 /** What would keep a backfill in batches from ending, from ending whole, or from staying short. */
 const batchFindings = (file: MigrationFile): ReadonlyArray<Finding> => {

@@ -185,6 +185,15 @@ export const engineFingerprint = (session: Session): Effect.Effect<string, State
     )
   ).pipe(Effect.map((rows) => rows[0]?.fingerprint ?? ""))
 
+/** Rows that this transaction changed outside of the engine's tables. After `engineFingerprint`, whose look begins the count anew. */
+export const changedRows = (session: Session): Effect.Effect<number, StatementFailed> =>
+  session
+    .query<{ rows: string }>(
+      `select coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0)::text as rows from pg_stat_xact_user_tables
+       where schemaname <> 'cluster' and relname <> 'pgmigrations'`
+    )
+    .pipe(Effect.map((found) => Number(found[0]?.rows ?? 0)))
+
 /** Whoever holds locks on our tables right now, in words without any query text (it may hold somebody's data). */
 export const lockHolders = (session: Session): Effect.Effect<string> =>
   session
