@@ -48,17 +48,18 @@ export const policyInput = (
   return {
     name: policy.metadata.name,
     ...body,
-    rules: rules.map(({ rolloutRestriction: { timeWindows, ...restriction } }) => ({
-      rolloutRestriction: {
-        ...restriction,
-        timeWindows: {
-          ...timeWindows,
-          weeklyWindows: timeWindows.weeklyWindows.map(({ daysOfWeek, ...window }) => ({
-            ...window,
-            ...(daysOfWeek === undefined ? {} : { daysOfWeeks: daysOfWeek })
-          }))
+    rules: rules.map(({ rolloutRestriction: { timeWindows, ...restriction } }) => {
+      const { weeklyWindows, ...others } = timeWindows
+      const weekly = weeklyWindows?.map(({ daysOfWeek, ...window }) => ({
+        ...window,
+        ...(daysOfWeek === undefined ? {} : { daysOfWeeks: daysOfWeek })
+      }))
+      return {
+        rolloutRestriction: {
+          ...restriction,
+          timeWindows: { ...others, ...(weekly === undefined ? {} : { weeklyWindows: weekly }) }
         }
       }
-    }))
+    })
   }
 }

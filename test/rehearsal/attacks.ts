@@ -180,6 +180,12 @@ export const attacks: ReadonlyArray<Attack> = [
     path: `/v1/${PARENT}/deployPolicies/x?allowMissing=true&updateMask=*`,
     body: '{"rules":[{"rolloutRestriction":{"id":"a","timeWindows":{"timeZone":"Mars/Olympus","weeklyWindows":[{}]}}}]}'
   },
+  {
+    what: "a policy of a window without days",
+    method: "PATCH",
+    path: `/v1/${PARENT}/deployPolicies/x?allowMissing=true&updateMask=*`,
+    body: '{"rules":[{"rolloutRestriction":{"id":"a","timeWindows":{"timeZone":"Etc/UTC","oneTimeWindows":[{"startTime":{"hours":1}}]}}}]}'
+  },
   // Cloud Storage.
   { what: "a bucket without a name", method: "POST", path: "/storage/v1/b", body: "{}" },
   { what: "a bucket that is no object", method: "POST", path: "/storage/v1/b", body: "null" },

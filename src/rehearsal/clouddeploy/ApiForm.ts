@@ -30,6 +30,12 @@ export const timeOfDay = (time: string): { readonly hours: number; readonly minu
   return { hours: Number(parts[1]), minutes: Number(parts[2]) }
 }
 
+/** `2026-12-24 17:00` in the API's two parts. */
+const moment = (text: string) => {
+  const [year = 0, month = 0, day = 0] = text.slice(0, 10).split("-").map(Number)
+  return { date: { year, month, day }, time: timeOfDay(text.slice(11)) }
+}
+
 /** Leaves out what is undefined: an optional field that is present and undefined is not the same to Pulumi's types. */
 const some = <A extends object>(value: A): { [K in keyof A]: Exclude<A[K], undefined> } =>
   Object.fromEntries(Object.entries(value).filter(([, field]) => field !== undefined)) as {
@@ -172,7 +178,7 @@ export const automationName = (automation: Automation): { readonly pipeline: str
   return { pipeline, name }
 }
 
-const windowBody = (window: RolloutRestriction["timeWindows"]["weeklyWindows"][number]) => ({
+const windowBody = (window: NonNullable<RolloutRestriction["timeWindows"]["weeklyWindows"]>[number]) => ({
   startTime: timeOfDay(window.startTime),
   endTime: timeOfDay(window.endTime),
   ...some({ daysOfWeek: list(window.daysOfWeek) })
@@ -185,10 +191,14 @@ export const policyBody = (policy: DeployPolicy) => ({
     rolloutRestriction: {
       id: rolloutRestriction.id,
       ...some({ actions: list(rolloutRestriction.actions), invokers: list(rolloutRestriction.invokers) }),
-      timeWindows: {
+      timeWindows: some({
         timeZone: rolloutRestriction.timeWindows.timeZone,
-        weeklyWindows: rolloutRestriction.timeWindows.weeklyWindows.map(windowBody)
-      }
+        weeklyWindows: rolloutRestriction.timeWindows.weeklyWindows?.map(windowBody),
+        oneTimeWindows: rolloutRestriction.timeWindows.oneTimeWindows?.map(({ start, end }) => {
+          const [from, to] = [moment(start), moment(end)]
+          return { startDate: from.date, startTime: from.time, endDate: to.date, endTime: to.time }
+        })
+      })
     }
   }))
 })

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os"
 import { join, resolve } from "node:path"
 import { afterAll, describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { automationBody } from "./ApiForm.ts"
+import { automationBody, policyBody } from "./ApiForm.ts"
 import { readDelivery, strategyOf } from "./DeliveryConfig.ts"
 
 const root = resolve(import.meta.dirname, "../../..")
@@ -45,6 +45,16 @@ const timed = (change: object) => ({
     destinationPhase: "stable",
     ...change
   })}`
+})
+
+const WINDOWS = /timeZone: Etc\/UTC\n[\s\S]*?endTime: "24:00"/.exec(
+  readFileSync(join(root, "clouddeploy/policies.yaml"), "utf8")
+)![0]
+
+/** The first policy's windows, once and over the holidays instead. */
+const holidays = (change: object) => ({
+  find: WINDOWS,
+  replace: `timeZone: Etc/UTC\n        oneTimeWindows: ${JSON.stringify([{ start: "2026-12-24 17:00", end: "2026-12-27 09:00", ...change }])}`
 })
 
 const mistakes: ReadonlyArray<{
@@ -192,6 +202,28 @@ const mistakes: ReadonlyArray<{
     says: '"Etc/UTX" is no time zone'
   },
   {
+    name: "a one-time window on a day that does not exist",
+    file: "clouddeploy/policies.yaml",
+    ...holidays({ end: "2026-02-30 09:00" }),
+    path: "rules[0].rolloutRestriction.timeWindows.oneTimeWindows[0].end",
+    says: "must be a quoted day and time"
+  },
+  {
+    name: "a one-time window that ends before it begins",
+    file: "clouddeploy/policies.yaml",
+    ...holidays({ end: "2026-12-01 09:00" }),
+    path: "rules[0].rolloutRestriction.timeWindows.oneTimeWindows[0]",
+    says: "end must lie behind its start"
+  },
+  {
+    name: "a restriction without a window",
+    file: "clouddeploy/policies.yaml",
+    find: holidays({}).find,
+    replace: "timeZone: Etc/UTC",
+    path: "rules[0].rolloutRestriction.timeWindows",
+    says: "needs weeklyWindows or oneTimeWindows"
+  },
+  {
     name: "a promotion by a schedule that is none",
     file: "clouddeploy/automations.yaml",
     ...timed({ schedule: "0 25 * * 1" }),
@@ -288,6 +320,24 @@ describe("reading the delivery files", () => {
           destinationTargetId: "staging",
           destinationPhase: "stable"
         }
+      })
+    })
+  )
+
+  it.effect("takes a one-time window, and hands it on in days and times", () =>
+    Effect.gen(function* () {
+      const { find, replace } = holidays({})
+      const { policies } = yield* readDelivery(withEdit("clouddeploy/policies.yaml", find, replace))
+      expect(policyBody(policies[0]!).rules[0]!.rolloutRestriction.timeWindows).toEqual({
+        timeZone: "Etc/UTC",
+        oneTimeWindows: [
+          {
+            startDate: { year: 2026, month: 12, day: 24 },
+            startTime: { hours: 17, minutes: 0 },
+            endDate: { year: 2026, month: 12, day: 27 },
+            endTime: { hours: 9, minutes: 0 }
+          }
+        ]
       })
     })
   )

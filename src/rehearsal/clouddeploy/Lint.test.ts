@@ -253,7 +253,7 @@ describe("deliver lint", () => {
 /** Keys of the form that people write and gcloud translates: `metadata` becomes name, labels and annotations. */
 const WRITTEN = ["apiVersion", "kind", "metadata"]
 /** Where the written form has another shape than the API's, with the API's own keys. */
-const TRANSLATED = ["startTime", "endTime", "selector"]
+const TRANSLATED = ["startTime", "endTime", "oneTimeWindows", "selector"]
 
 const unwrap = (ast: SchemaAST.AST): SchemaAST.AST =>
   SchemaAST.isRefinement(ast) || SchemaAST.isTransformation(ast) ? unwrap(ast.from) : ast

@@ -22,8 +22,7 @@ export const NOT_HONOURED: NotHonoured = {
   anthosCluster: "Use gke.",
   run: "Use gke: the runners are a StatefulSet.",
   multiTarget: "Use one stage per target.",
-  customTarget: "Use gke.",
-  oneTimeWindows: "Use weeklyWindows."
+  customTarget: "Use gke."
 }
 
 const Name = Schema.String.pipe(
@@ -41,6 +40,16 @@ const Seconds = Schema.String.pipe(
 )
 const TimeOfDay = Schema.String.pipe(
   Schema.pattern(/^([01]\d|2[0-4]):[0-5]\d$/, { message: () => 'must be a quoted time of day, such as "17:00"' })
+)
+/** As gcloud takes it: a minute by the wall clock of the window's zone, so without an offset. */
+const Moment = Schema.String.pipe(
+  Schema.filter((text) => {
+    const day = /^(\d{4}-\d{2}-\d{2})[ T]([01]\d|2[0-3]):[0-5]\d$/.exec(text)?.[1]
+    const at = new Date(`${day}T00:00:00Z`)
+    return !Number.isNaN(at.getTime()) && at.toISOString().startsWith(day!)
+      ? undefined
+      : 'must be a quoted day and time without an offset, such as "2026-12-24 17:00"'
+  })
 )
 const Parameters = Schema.Record({ key: Schema.String, value: Schema.String })
 
@@ -248,10 +257,25 @@ const RolloutRestriction = Schema.Struct({
   invokers: maybe(Schema.Array(Invoker)),
   timeWindows: Schema.Struct({
     timeZone: Schema.String.pipe(Schema.filter((zone) => unknownZone(zone))),
-    weeklyWindows: Schema.NonEmptyArray(
-      Schema.Struct({ daysOfWeek: maybe(Schema.Array(Day)), startTime: TimeOfDay, endTime: TimeOfDay })
+    weeklyWindows: maybe(
+      Schema.NonEmptyArray(
+        Schema.Struct({ daysOfWeek: maybe(Schema.Array(Day)), startTime: TimeOfDay, endTime: TimeOfDay })
+      )
+    ),
+    oneTimeWindows: maybe(
+      Schema.NonEmptyArray(
+        Schema.Struct({ start: Moment, end: Moment }).pipe(
+          Schema.filter(({ start, end }) => (start < end ? undefined : "its end must lie behind its start"))
+        )
+      )
     )
-  })
+  }).pipe(
+    Schema.filter(({ weeklyWindows, oneTimeWindows }) =>
+      weeklyWindows === undefined && oneTimeWindows === undefined
+        ? "needs weeklyWindows or oneTimeWindows: without a window it restricts nothing"
+        : undefined
+    )
+  )
 })
 export type RolloutRestriction = typeof RolloutRestriction.Type
 

@@ -67,6 +67,11 @@ export const invalid = (rules: DeployPolicy["rules"]): string | undefined => {
   for (const { rolloutRestriction: rule } of rules ?? []) {
     const zone = rule?.timeWindows === undefined ? undefined : unknownZone(rule.timeWindows.timeZone)
     if (zone !== undefined) return `The rule "${rule?.id}": ${zone}`
+    const undated = (rule?.timeWindows?.oneTimeWindows ?? []).some(({ startDate, endDate }) =>
+      [startDate, endDate].some((date) => ![date?.year, date?.month, date?.day].every(Number.isInteger))
+    )
+    if (undated)
+      return `The rule "${rule?.id}": a one-time window needs a startDate and an endDate with year, month and day.`
   }
   return undefined
 }
