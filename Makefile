@@ -98,7 +98,11 @@ drill-restore: setup ## Restore a backup of a Postgres with work in flight to a 
 
 .PHONY: test-restarts
 test-restarts: setup ## Kill the rehearsal's server RESTARTS=100 times at any of its deeds (SEED=n kills at the same ones again; part of `make test`: 6)
-	@RESTARTS="$${RESTARTS:-100}" vitest run --project parts test/rehearsal/restarts.test.ts --silent=false
+	@SEED="$${SEED:-$$RANDOM}" RESTARTS="$${RESTARTS:-100}" vitest run --project parts test/rehearsal/restarts.test.ts --silent=false
+
+.PHONY: test-fuzz
+test-fuzz: setup ## Send the rehearsal's server 20,000 generated requests (SEED=n sends the same ones again; part of `make test`: 400)
+	@SEED="$${SEED:-$$RANDOM}" REQUESTS="$${REQUESTS:-20000}" vitest run --project parts test/rehearsal/fuzz.test.ts
 
 # --- parts ------------------------------------------------------------------------------------------------------------
 

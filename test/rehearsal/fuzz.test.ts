@@ -11,7 +11,8 @@ import { awaitState, GOOD, make, PIPELINE, prepare, type TestServer } from "../s
 import { type Attack, attacks } from "./attacks.ts"
 import { FRAGMENTS, requests } from "./generated.ts"
 
-const SEED = Number(process.env["SEED"] ?? Date.now() % 100_000)
+/** The same requests for everybody; `make test-fuzz` takes others, and more. */
+const SEED = Number(process.env["SEED"] ?? 1)
 const GENERATED = Number(process.env["REQUESTS"] ?? 400)
 
 const send = (server: TestServer, { method = "GET", path, body, headers }: Omit<Attack, "what">) =>
@@ -125,7 +126,7 @@ describe("the server's door", () => {
         expect(refused).toBeGreaterThan(GENERATED / 4)
         expect(yield* everything(server)).toEqual(before)
       }),
-    { timeout: 240_000 }
+    { timeout: 240_000 + GENERATED * 30 }
   )
 
   it.scopedLive(

@@ -19,7 +19,7 @@ import { Rollouts, user } from "../engine/Rollouts.ts"
 import type { Sources } from "../engine/Source.ts"
 import { Store } from "../engine/Store.ts"
 import * as TimedPromotion from "../engine/TimedPromotion.ts"
-import { mismatches, shapeOf } from "../schema/GoogleSchema.ts"
+import { mismatches, shapeOf, withoutNulls } from "../schema/GoogleSchema.ts"
 import { parseFilter, sorted } from "./Filter.ts"
 import type { Objects } from "./Objects.ts"
 
@@ -51,12 +51,13 @@ const SEGMENT = /^[A-Za-z0-9][A-Za-z0-9._~-]{0,254}$|^-$/
 
 type Body = Readonly<Record<string, unknown>>
 
-const typed = (type: string, body: unknown): Effect.Effect<Body, GoogleError> => {
-  if (typeof body !== "object" || body === null || Array.isArray(body)) {
+const typed = (type: string, given: unknown): Effect.Effect<Body, GoogleError> => {
+  if (typeof given !== "object" || given === null || Array.isArray(given)) {
     return fail("INVALID_ARGUMENT", `The body must be a JSON object of type ${type}.`)
   }
-  const [first, ...rest] = mismatches("clouddeploy", type, body)
+  const [first, ...rest] = mismatches("clouddeploy", type, given)
   if (first === undefined) {
+    const body = withoutNulls(given)
     const refused =
       type === "Automation"
         ? TimedPromotion.invalid((body as Partial<Automation>).rules)

@@ -85,10 +85,21 @@ const fits = (shape: Shape, value: unknown): boolean => {
   }
 }
 
+/** A message as Google's parsers read it: a field that is null is not there. */
+export const withoutNulls = (value: unknown): unknown =>
+  Array.isArray(value)
+    ? value.map(withoutNulls)
+    : typeof value === "object" && value !== null
+      ? Object.fromEntries(
+          Object.entries(value).flatMap(([key, field]) => (field === null ? [] : [[key, withoutNulls(field)]]))
+        )
+      : value
+
 const DURATION = /^\d+(\.\d+)?s$/
 
 /**
- * Everything that is wrong with `value` as a `type` of the API. Nulls count as absent, as Google's parsers take them. With
+ * Everything that is wrong with `value` as a `type` of the API. A field that is null counts as absent, as Google's parsers take it
+ * (`withoutNulls`); in a list it is wrong. With
  * `byHand`, what only the service writes is wrong too: a client may send back what it was given, a person's file may not.
  */
 export const mismatches = (
@@ -118,7 +129,11 @@ export const mismatches = (
       return void found.push({ path, message: `must be ${expected(resolved)}, not "${one}"` })
     }
     if (Array.isArray(one)) {
-      for (const [index, item] of one.entries()) walk(resolved.items ?? {}, item, [...path, index], depth + 1)
+      for (const [index, item] of one.entries()) {
+        const at = [...path, index]
+        if (item === null) found.push({ path: at, message: `must be ${expected(resolved.items ?? {})}, not null` })
+        else walk(resolved.items ?? {}, item, at, depth + 1)
+      }
       return
     }
     if (typeof one !== "object") return
