@@ -15,7 +15,10 @@ import * as Statement from "../domain/Statement.ts"
 
 type Sql<A> = Effect.Effect<A, SqlError.SqlError, SqlClient.SqlClient>
 
-/** Executions that one statement removes: some thousand rows, and locks for some ten milliseconds. */
+/**
+ * Executions that one statement removes: some thousand rows. Of 100,000 with 200,000 messages and 500,000 steps, 90,000 were due and
+ * went in 92 s on two busy cores, a thousand a second: 80 ms a statement, 260 ms at p99.
+ */
 export const BATCH = 100
 
 /** Every shard with rows, by hops along the index: a `distinct` would read all of it. */

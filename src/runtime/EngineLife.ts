@@ -1,7 +1,8 @@
 /**
  * Keeps the engine's tables bounded, and says when something in them is poisoned. One runner of all does it.
  *
- * A shard at a time with a pause: a full turn over 300 shards takes ten minutes, and the load is the same small one all day.
+ * A shard at a time with a pause: a full turn over the 300 shards of a group takes ten minutes, and the load is the same small one all
+ * day.
  */
 import { Singleton } from "@effect/cluster"
 import type { Sharding } from "@effect/cluster/Sharding"
