@@ -197,7 +197,7 @@ const memory = () => {
   return [
     "## Memory",
     "",
-    "One process, 50 in flight. Young objects live in the semi-space: when it is full they are copied or dropped, and what is copied twice is old. Images, pods and the rehearsal set what `Dockerfile` says.",
+    "One process, 50 in flight. Young objects live in the semi-space: when it is full they are copied or dropped, and what is copied twice is old. `k8s/base/runner` sets 64 MB.",
     "",
     taken(pieces),
     "",
@@ -227,7 +227,7 @@ const text = () =>
     "client, the runners and Postgres share; ratios are what to look at. Engines are started, warmed, measured and ended in turn, round by round; figures are medians of the rounds. What was measured while other work had more than half a processor is left out.",
     "",
     "A workflow has two steps that do nothing, unless said otherwise, and is started and awaited. `one process`: the client is in the worker's process. `ours` is what is deployed: group commit and the",
-    "journal; `without journal` has group commit alone; `stock Effect` has the library's own storage and engine. Restate keeps a log of its own and not Postgres. `test/bench/engines/Engine.ts` says how each is started.",
+    "journal; `without journal` has group commit alone; `stock Effect` has the library's own storage and engine. Restate keeps a log of its own and not Postgres. Every Node process has `--max-semi-space-size=64`, as runners have. `test/bench/engines/Engine.ts` says how each is started.",
     "",
     ...asked({ engines: samplesOf(read("engines")), growth: samplesOf(read("growth")) }),
     ...engines(),

@@ -51,7 +51,7 @@ const withGc = (megabytes: number | undefined) =>
     env: {
       ...JOURNAL,
       GC: "1",
-      ...(megabytes === undefined ? {} : { NODE_OPTIONS: `--max-semi-space-size=${megabytes}` })
+      NODE_OPTIONS: megabytes === undefined ? "" : `--max-semi-space-size=${megabytes}`
     }
   })
 
@@ -104,7 +104,7 @@ export const suites: Readonly<Record<string, Suite>> = {
         name: "stock Effect",
         database: "semi_space_stock",
         runners: 0,
-        env: { ...STOCK, GC: "1" }
+        env: { ...STOCK, GC: "1", NODE_OPTIONS: "" }
       })
     ],
     loads: [small(50)],

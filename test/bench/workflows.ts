@@ -25,7 +25,7 @@ const seconds = number("SECONDS", 5)
 const chosen = process.env["SUITE"] || "engines"
 const keep = process.env["KEEP"] || "new"
 const WARM: Load = { inFlight: 50, steps: 2, bytes: 0 }
-const WARM_SECONDS = 4
+const WARM_SECONDS = 3
 /** Of how many processors other work may have had the use: what was measured beside more of it is not kept. */
 const OTHERS = 0.5
 
@@ -60,10 +60,7 @@ const spent = (running: Running, { query, server }: World, database: string | un
       commits: row === undefined ? null : Number(row.commits),
       workerMs: cpuMillis(running.workers),
       driverMs: cpuMillis([running.driver]),
-      serverMs: cpuMillis([running.server ?? server.pid]),
-      allMs: machineMillis(),
-      benchMs: cpuMillis([process.pid, server.pid]),
-      at: performance.now()
+      serverMs: cpuMillis([running.server ?? server.pid])
     }
   })
 
@@ -87,17 +84,26 @@ const residentMb = (pid: number) =>
 
 const rounded = (value: number) => Math.round(value * 1000) / 1000
 
-const measure = (engine: Engine, running: Running, place: World, load: Load) =>
+/** Processor time of all that is not of this measurement. */
+const othersSoFar = ({ server }: World) => ({
+  millis: machineMillis() - cpuMillis([process.pid, server.pid]),
+  at: performance.now()
+})
+
+type Spent = Effect.Effect.Success<ReturnType<typeof spent>>
+
+const measure = (engine: Engine, running: Running, place: World, load: Load, before: Spent) =>
   Effect.gen(function* () {
-    const before = yield* spent(running, place, engine.database)
+    const begun = othersSoFar(place)
     const measured = yield* running.run(load, seconds)
+    const ended = othersSoFar(place)
     const after = yield* spent(running, place, engine.database)
     const each = (total: number | undefined) => (total === undefined ? null : rounded(total / measured.completed))
     const between = (key: keyof typeof before) => {
       const [first, last] = [before[key], after[key]]
       return first === null || last === null ? null : each(last - first)
     }
-    return {
+    const sample: Sample = {
       engine: engine.name,
       ...load,
       perSecond: rounded(measured.completed / measured.seconds),
@@ -111,10 +117,9 @@ const measure = (engine: Engine, running: Running, place: World, load: Load) =>
       residentMb: rounded(residentMb(running.driver)),
       allocatedKb: each(measured.allocated === undefined ? undefined : measured.allocated / 1024),
       gcMs: each(measured.gcMs),
-      others: rounded(
-        Math.max(0, (after.allMs - before.allMs - (after.benchMs - before.benchMs)) / (after.at - before.at))
-      )
-    } satisfies Sample
+      others: rounded(Math.max(0, (ended.millis - begun.millis) / (ended.at - begun.at)))
+    }
+    return { sample, after }
   })
 
 const program = Effect.gen(function* () {
@@ -131,8 +136,10 @@ const program = Effect.gen(function* () {
       yield* Effect.gen(function* () {
         const running = yield* engine.start(place, urls.get(engine.name) ?? "")
         yield* running.run(WARM, WARM_SECONDS)
+        let before = yield* spent(running, place, engine.database)
         for (const each of suite.loads) {
-          const sample = yield* measure(engine, running, place, each)
+          const { sample, after } = yield* measure(engine, running, place, each, before)
+          before = after
           if (sample.others <= OTHERS) samples.push(sample)
           yield* print(
             `round ${round}  ${engine.name.padEnd(40)} ${String(each.inFlight).padStart(3)} in flight, ${each.steps} steps, ${each.bytes} B: ` +
@@ -161,6 +168,8 @@ const program = Effect.gen(function* () {
     samples
   }
   if (keep === "no") return
+  if (samples.length === 0)
+    return yield* print("Nothing to keep: other work had too much of the processors throughout.")
   yield* Effect.promise(() => write(chosen, [...before, piece]))
   yield* print("Kept. `make bench-page` writes docs/performance.md from what is kept.")
 })

@@ -46,14 +46,19 @@ export interface Engine {
 const POOL = "10"
 
 const ENDS_WITHIN = 10_000
-/** Given on, so that each process can be profiled. */
-const nodeOptions = process.env["NODE_OPTIONS"] === undefined ? {} : { NODE_OPTIONS: process.env["NODE_OPTIONS"] }
+/** As `k8s/base/runner` has it; every engine's Node processes get the same. */
+const NODE_OPTIONS = "--max-semi-space-size=64"
 
 const start = (file: string, env: Readonly<Record<string, string>>) =>
   started(
     process.execPath,
     ["--disable-warning=ExperimentalWarning", fileURLToPath(new URL(file, import.meta.url))],
-    { DATABASE_POOL_MAX: POOL, ...env },
+    {
+      DATABASE_POOL_MAX: POOL,
+      ...env,
+      // What the bench itself was given goes on to them, so that each process can be profiled.
+      NODE_OPTIONS: `${env["NODE_OPTIONS"] ?? NODE_OPTIONS} ${process.env["NODE_OPTIONS"] ?? ""}`.trim()
+    },
     "ipc"
   )
 
@@ -66,7 +71,7 @@ const started = (
   Effect.acquireRelease(
     Effect.sync(() =>
       spawn(program, args, {
-        env: { PATH: process.env["PATH"], ...nodeOptions, ...env },
+        env: { PATH: process.env["PATH"], ...env },
         stdio: ["ignore", "inherit", "inherit", channel]
       })
     ),
