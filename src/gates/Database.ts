@@ -220,6 +220,8 @@ export interface Session {
   readonly client: pg.PoolClient
   /** Sends a script as it is; several statements are one implicit transaction unless they say otherwise. */
   readonly script: (text: string) => Effect.Effect<void, StatementFailed>
+  /** One statement of ours without values, in one message there and one way back. */
+  readonly simple: <Row extends object>(text: string) => Effect.Effect<ReadonlyArray<Row>, StatementFailed>
   /** One statement by the extended protocol, as a runtime sends it. */
   readonly query: <Row extends object>(
     text: string,
@@ -230,6 +232,8 @@ export interface Session {
 const makeSession = (client: pg.PoolClient): Session => ({
   client,
   script: (text) => Effect.tryPromise({ try: () => client.query(text), catch: toFailure }).pipe(Effect.asVoid),
+  simple: <Row extends object>(text: string) =>
+    Effect.tryPromise({ try: async () => (await client.query<Row>(text)).rows, catch: toFailure }),
   query: <Row extends object>(text: string, values: ReadonlyArray<unknown> = []) =>
     Effect.tryPromise({
       // Extended protocol also without values: it takes one statement only, so a text can't smuggle in a second one.

@@ -85,6 +85,26 @@ const executionIdOf = (declaration: AnyDeclaration, payload: unknown): string =>
     .digest("hex")
     .slice(0, 32)
 
+/** The quick yes of `sameIdentity`, once the library's digest is known to be the one computed here. */
+export const identityHolds = (
+  declaration: AnyDeclaration,
+  encoded: unknown,
+  executionId: string,
+  shardId: string
+): boolean => {
+  if (sameDigest.get(declaration) !== true) return false
+  const { workflow } = declaration
+  try {
+    const payload = Schema.decodeUnknownSync(workflow.payloadSchema as unknown as Schema.Schema<unknown, unknown>)(
+      encoded
+    )
+    const group = Context.get(workflow.annotations, ClusterSchema.ShardGroup)(executionId as never)
+    return executionIdOf(declaration, payload) === executionId && group === shardId.slice(0, shardId.lastIndexOf(":"))
+  } catch {
+    return false
+  }
+}
+
 /**
  * Whether a stored payload still makes this id, in this shard's group: `identify` without its wait for another
  * thread. False when it can't be told at once; `identify` then tells.

@@ -14,7 +14,7 @@ import type { Surface } from "../../surface/Surface.ts"
 import type { Check, Finding, Severity } from "../Evidence.ts"
 import { type Execution, OpenWork, type OpenWorkUnreadable } from "./OpenWork.ts"
 import { describe, type OtherRelease, runsBeside } from "./OtherReleases.ts"
-import type { Candidate, Problem } from "./Rule.ts"
+import { type Candidate, fine, type Problem } from "./Rule.ts"
 import { callRules, executionRules, poisoned } from "./Rules.ts"
 import * as Judge from "./replay/Judge.ts"
 import type { Replayer } from "./replay/Replay.ts"
@@ -214,7 +214,9 @@ export const judge = (input: Input): Effect.Effect<Result, OpenWorkUnreadable, O
           }
           let sound = state !== "dead"
           for (const rule of rules) {
-            for (const problem of yield* rule.judge(execution, candidate)) {
+            const judged = rule.judge(execution, candidate)
+            if (judged === fine) continue
+            for (const problem of yield* judged) {
               rows.add(problem, executionId)
               sound &&= problem.severity === "note"
             }

@@ -272,10 +272,9 @@ export const layer: Layer.Layer<OpenWork, OpenWorkUnreadable, Database> = Layer.
           const cursor = `open_work_${++cursors}`
           yield* query(`declare ${cursor} no scroll cursor for ${text}`)
           // The next rows are on their way while these are judged. The yield lets the question go out before that begins.
-          const fetch = query<Row>(`fetch ${BATCH} from ${cursor}`).pipe(
-            Effect.forkScoped,
-            Effect.zipLeft(Effect.yieldNow())
-          )
+          const fetch = session
+            .simple<Row>(`fetch ${BATCH} from ${cursor}`)
+            .pipe(Effect.mapError(unreadable), Effect.forkScoped, Effect.zipLeft(Effect.yieldNow()))
           let ahead = yield* fetch
           return Stream.repeatEffectChunkOption(
             Effect.gen(function* () {

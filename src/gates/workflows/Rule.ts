@@ -47,6 +47,14 @@ export interface CallRule {
 
 export const fine: Effect.Effect<ReadonlyArray<Problem>> = Effect.succeed([])
 
+/** What several looks found. Nearly always nothing, which is told without an effect each. */
+export const all = (
+  judged: ReadonlyArray<Effect.Effect<ReadonlyArray<Problem>>>
+): Effect.Effect<ReadonlyArray<Problem>> => {
+  const found = judged.filter((each) => each !== fine)
+  return found.length === 0 ? fine : Effect.map(Effect.all(found), (problems) => problems.flat())
+}
+
 /**
  * Why a value does not decode: places and expectations only. What the value holds is a person's data, and evidence is kept.
  */
@@ -60,7 +68,8 @@ const explain = (error: ParseResult.ParseError): string =>
 
 const expectation = (message: string): string => (message.split(", actual ")[0] ?? message).split("\n")[0]!
 
-const readable = Effect.succeed(Either.right<void>(undefined))
+/** What `decodes` and `decodesExit` answer when nothing had to be waited for: nearly always, so rules look for it by itself. */
+export const readable = Effect.succeed(Either.right<void>(undefined))
 
 /** False: it does not decode, or not without waiting. One more look tells which, and why. */
 const decodesAtOnce = (schema: Schema.Schema.All, value: unknown): boolean => {

@@ -22,6 +22,7 @@ export const activityGone: ExecutionRule = {
         .filter(({ name }) => !ofTheLibrary(name) && findActivity(declaration, name) === undefined)
         .map(({ name }) => declaredName(name))
     )
+    if (gone.size === 0) return fine
     const added = newActivities(workflow)
     const removedOnly = added !== undefined && added.length === 0
     return Effect.succeed(

@@ -1,5 +1,5 @@
 import { Effect, Either } from "effect"
-import { decodesExit, type ExecutionRule, fine, type Problem } from "../Rule.ts"
+import { all, decodesExit, type ExecutionRule, fine, type Problem, readable } from "../Rule.ts"
 import { findActivity } from "./ActivityGone.ts"
 
 /** A recorded result of an activity that does not decode with this release's schemas. */
@@ -9,7 +9,7 @@ export const activityResult: ExecutionRule = {
   judge: ({ workflow, activities }, { declarations }) => {
     const declaration = declarations.get(workflow)
     if (declaration === undefined) return fine
-    return Effect.forEach(activities, ({ name, reply, release }) => {
+    const judged = activities.map(({ name, reply, release }) => {
       const activity = findActivity(declaration, name)
       if (activity === undefined || reply === undefined) return fine
       const problem = (detail: string, damaged: boolean): ReadonlyArray<Problem> => [
@@ -30,10 +30,12 @@ export const activityResult: ExecutionRule = {
       if (reply._tag === "damaged") return Effect.succeed(problem(reply.why, true))
       const exit = resultOf(reply.value)
       if (exit === undefined) return fine
-      return decodesExit(activity.success, activity.error, exit).pipe(
-        Effect.map(Either.match({ onLeft: (why) => problem(why, false), onRight: () => [] }))
-      )
-    }).pipe(Effect.map((found) => found.flat()))
+      const read = decodesExit(activity.success, activity.error, exit)
+      return read === readable
+        ? fine
+        : Effect.map(read, Either.match({ onLeft: (why) => problem(why, false), onRight: () => [] }))
+    })
+    return all(judged)
   }
 }
 

@@ -1,5 +1,5 @@
 import { Effect, Either } from "effect"
-import { decodesExit, type ExecutionRule, fine, type Problem } from "../Rule.ts"
+import { all, decodesExit, type ExecutionRule, fine, type Problem, readable } from "../Rule.ts"
 
 const CLOCK = "DurableClock/"
 /** Cancellation, written by the engine itself. Answers of queues are judged by their own rule. */
@@ -13,16 +13,19 @@ export const deferred: ExecutionRule = {
   judge: ({ workflow, deferreds }, { declarations }) => {
     const declaration = declarations.get(workflow)
     if (declaration === undefined) return fine
+    if (deferreds.length === 0) return fine
     const clocks = new Set(Object.values(declaration.clocks).map(({ name }) => name))
-    return Effect.forEach(deferreds, ({ name, exit }) => {
+    const judged = deferreds.map(({ name, exit }) => {
       if (ofTheLibrary(name)) return fine
       if (name.startsWith(CLOCK)) return Effect.succeed(clockGone(workflow, name.slice(CLOCK.length), clocks, "rung"))
       const declared = Object.values(declaration.deferreds).find((each) => each.name === name)
       if (declared === undefined) return Effect.succeed([gone(workflow, name)])
-      return decodesExit(declared.successSchema, declared.errorSchema, exit).pipe(
-        Effect.map(Either.match({ onLeft: (why) => [unreadable(workflow, name, why)], onRight: () => [] }))
-      )
-    }).pipe(Effect.map((found) => found.flat()))
+      const read = decodesExit(declared.successSchema, declared.errorSchema, exit)
+      return read === readable
+        ? fine
+        : Effect.map(read, Either.match({ onLeft: (why) => [unreadable(workflow, name, why)], onRight: () => [] }))
+    })
+    return all(judged)
   }
 }
 

@@ -1,6 +1,6 @@
 import { Effect, Either } from "effect"
 import { queueOf } from "../../../surface/Declared.ts"
-import { decodesExit, type ExecutionRule, fine, type Problem } from "../Rule.ts"
+import { all, decodesExit, type ExecutionRule, fine, type Problem, readable } from "../Rule.ts"
 
 /** An answered item of a queue, of an open execution, that this release does not declare or whose answer it can't read. */
 export const queue: ExecutionRule = {
@@ -9,16 +9,18 @@ export const queue: ExecutionRule = {
   judge: ({ workflow, deferreds }, { declarations }) => {
     const declaration = declarations.get(workflow)
     if (declaration === undefined) return fine
-    return Effect.forEach(deferreds, ({ name: answered, exit }) => {
+    const judged = deferreds.map(({ name: answered, exit }) => {
       const name = queueOf(answered)
       if (name === undefined) return fine
       const declared = Object.values(declaration.queues).find((each) => each.name === name)
       if (declared === undefined) return Effect.succeed([gone(workflow, name)])
       const { successSchema, errorSchema } = declared.deferred
-      return decodesExit(successSchema, errorSchema, exit).pipe(
-        Effect.map(Either.match({ onLeft: (why) => [unreadable(workflow, name, why)], onRight: () => [] }))
-      )
-    }).pipe(Effect.map((found) => found.flat()))
+      const read = decodesExit(successSchema, errorSchema, exit)
+      return read === readable
+        ? fine
+        : Effect.map(read, Either.match({ onLeft: (why) => [unreadable(workflow, name, why)], onRight: () => [] }))
+    })
+    return all(judged)
   }
 }
 
