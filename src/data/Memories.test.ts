@@ -1,9 +1,13 @@
 /** On Postgres, as the runtime role: what is kept, for whom, how much, and that a rerun or a late writer adds nothing. */
+
+import { FetchHttpClient } from "@effect/platform"
 import { expect, it } from "@effect/vitest"
-import { Effect, Layer, Option, type Scope } from "effect"
+import { Effect, Layer, Option, Redacted, type Scope } from "effect"
 import { type MigratedDatabase, migratedDatabase } from "../../test/support/migrated-database.ts"
+import { openAiServer } from "../../test/support/openai.ts"
 import { until } from "../../test/support/wait.ts"
 import * as LocalEmbedding from "../agent/model/LocalEmbedding.ts"
+import * as OpenAiEmbedding from "../agent/model/OpenAiEmbedding.ts"
 import { type Policies, ToolPolicies } from "../agent/tools/Policy.ts"
 import * as AgentTools from "../agent/tools/Tools.ts"
 import { Embedding, EmbeddingUnavailable } from "../domain/Embedding.ts"
@@ -107,6 +111,32 @@ it.scopedLive(
       })
     )
 )
+
+it.scopedLive("finds by the provider's vectors what means the same in other words, and of its own tenant alone", () => {
+  const drives = /drives|automobile|car\b/
+  const provider = Layer.unwrapScoped(
+    Effect.map(openAiServer, ({ script, url }) => {
+      // The words for driving lie in one direction, all others in another.
+      script({ vectors: (text) => Array.from({ length: 512 }, (_, n) => (n === (drives.test(text) ? 1 : 2) ? 1 : 0)) })
+      return OpenAiEmbedding.layer({ key: () => Redacted.make("first"), url, model: "text-embedding-3-small" })
+    })
+  ).pipe(Layer.provide(FetchHttpClient.layer))
+  return onDatabase(
+    (database) =>
+      Effect.gen(function* () {
+        const memory = yield* Memory
+        yield* memory.remember(of(acme), "1", "Ann drives to work")
+        yield* memory.remember(of(acme), "2", "Ann likes tea")
+        yield* memory.remember(of(other), "1", "Bob has a car, a secret of other")
+        expect(yield* texts(acme, "Who owns an automobile?")).toEqual(["Ann drives to work"])
+        expect(yield* texts(other, "Who owns an automobile?")).toEqual(["Bob has a car, a secret of other"])
+        expect(yield* database.query("select distinct embedded_by as by from agents.memories")).toEqual([
+          { by: "text-embedding-3-small/512" }
+        ])
+      }),
+    provider
+  )
+})
 
 it.scopedLive(
   "keeps a memory that no vector could be made of, finds it by its words, and makes up for it later",

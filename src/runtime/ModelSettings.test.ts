@@ -25,7 +25,8 @@ it("reads models in their order, and where the key lies", () => {
     keyFile: join(folder, "openai-api-key"),
     url: "https://api.openai.com/v1",
     models: ["large", "small"],
-    requestsPerMinute: 300
+    requestsPerMinute: 300,
+    embeddingModel: "text-embedding-3-small"
   })
 })
 

@@ -5,6 +5,7 @@
  * |-----------------------------|----------------------------------------------------------------------------------------|
  * | `MODEL_SECRET_DIR`          | the mounted Secret; its file `openai-api-key` is read for each request                  |
  * | `OPENAI_MODELS`             | the models in the order in which they are tried, separated by commas                     |
+ * | `OPENAI_EMBEDDING_MODEL`    | makes the vectors of memories: `text-embedding-3-small` unless set; `local` asks nobody   |
  * | `OPENAI_API_URL`            | the API's base, `https://api.openai.com/v1` unless set                                  |
  * | `MODEL_REQUESTS_PER_MINUTE` | of this process, 300 unless set                                                         |
  * | `TOOL_POLICY_FILE`          | which tenant may use which tools and reach which hosts: `agent/tools/Policy.ts`, as JSON |
@@ -20,6 +21,8 @@ export interface OpenAiSettings {
   readonly url: string
   readonly models: readonly [string, ...ReadonlyArray<string>]
   readonly requestsPerMinute: number
+  /** `local`: none of OpenAI's. */
+  readonly embeddingModel: string
 }
 
 export interface ModelSettings {
@@ -44,7 +47,8 @@ const readOpenAi = (reader: Reader): OpenAiSettings | undefined => {
     keyFile,
     url: url.replace(/\/+$/, ""),
     models: [first ?? "", ...others],
-    requestsPerMinute: reader.integer("MODEL_REQUESTS_PER_MINUTE", [1, 1_000_000], 300)
+    requestsPerMinute: reader.integer("MODEL_REQUESTS_PER_MINUTE", [1, 1_000_000], 300),
+    embeddingModel: reader.text("OPENAI_EMBEDDING_MODEL", "text-embedding-3-small")
   }
 }
 

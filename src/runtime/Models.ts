@@ -1,11 +1,13 @@
 /** The models of a runner and what its tools may do, as `ModelSettings.ts` says. */
 import { FetchHttpClient } from "@effect/platform"
 import { Effect, Layer } from "effect"
+import * as LocalEmbedding from "../agent/model/LocalEmbedding.ts"
 import * as LocalModel from "../agent/model/LocalModel.ts"
 import { Model } from "../agent/model/Model.ts"
 import * as Observed from "../agent/model/Observed.ts"
 import { type Policies, ToolPolicies } from "../agent/tools/Policy.ts"
 import { specsOf } from "../agent/tools/Tools.ts"
+import type { Embedding } from "../domain/Embedding.ts"
 import type { ModelSettings, OpenAiSettings } from "./ModelSettings.ts"
 import * as Secrets from "./Secrets.ts"
 
@@ -50,6 +52,21 @@ export const layer = (settings: ModelSettings): Layer.Layer<Model> =>
       )
     )
   )
+
+const openAiEmbedding = ({ keyFile, url, embeddingModel }: OpenAiSettings): Layer.Layer<Embedding> =>
+  Layer.unwrapEffect(
+    Effect.map(
+      Effect.promise(() => import("../agent/model/OpenAiEmbedding.ts")),
+      (OpenAiEmbedding) =>
+        OpenAiEmbedding.layer({ url, key: Secrets.file(keyFile).current, model: embeddingModel }).pipe(
+          Layer.provide(FetchHttpClient.layer)
+        )
+    )
+  )
+
+/** What makes the vectors of memories. */
+export const embedding = ({ openAi }: ModelSettings): Layer.Layer<Embedding> =>
+  openAi === undefined || openAi.embeddingModel === "local" ? LocalEmbedding.layer : openAiEmbedding(openAi)
 
 export const policies = (settings: ModelSettings): Layer.Layer<never> =>
   settings.policies === undefined ? Layer.empty : Layer.succeed(ToolPolicies, settings.policies)

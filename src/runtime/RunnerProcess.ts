@@ -4,7 +4,6 @@ import type { SqlError } from "@effect/sql/SqlError"
 import { Layer, Logger, LogLevel } from "effect"
 import * as AgentLive from "../agent/AgentLive.ts"
 import * as AgentWorkflowLive from "../agent/AgentWorkflowLive.ts"
-import * as LocalEmbedding from "../agent/model/LocalEmbedding.ts"
 import * as Tools from "../agent/tools/Tools.ts"
 import * as AgentWorkflowV2Live from "../agent/v2/AgentWorkflowLive.ts"
 import * as Memories from "../data/Memories.ts"
@@ -41,7 +40,7 @@ const agent = (models: ModelSettings) =>
     Layer.provide([
       ObservedLog.layer(eventLog),
       Models.layer(models),
-      Layer.provide(Tools.layer, Layer.provide(Memories.layer, LocalEmbedding.layer)),
+      Layer.provide(Tools.layer, Layer.provide(Memories.layer, Models.embedding(models))),
       HandoverLive.layer
     ]),
     Layer.provide(Models.policies(models))

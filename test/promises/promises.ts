@@ -370,6 +370,7 @@ export const promises: ReadonlyArray<Promised> = [
         memories,
         "finds by its vector what shares no word with a question as it is written, and of its own tenant alone"
       ],
+      [memories, "finds by the provider's vectors what means the same in other words, and of its own tenant alone"],
       [memories, "keeps a memory that no vector could be made of, finds it by its words, and makes up for it later"],
       [vectors, "is compared by pgvector where the migrator may create it, and found for its own tenant alone"],
       [
@@ -381,8 +382,7 @@ export const promises: ReadonlyArray<Promised> = [
       [memories, "forgets for its own tenant alone, and once"],
       [memories, "is two tools behind the policy: a call that runs twice remembers once, a failed run takes it back"],
       [tenant, "is removed whole, though the removal is cut, and another tenant keeps all that it has"]
-    ],
-    open: "vectors are of what words look like, not of what they mean"
+    ]
   },
   {
     id: "C6",

@@ -1,4 +1,4 @@
-/** A local server that speaks the wire format of OpenAI's Responses API, and misbehaves as it is told. */
+/** A local server that speaks the wire format of OpenAI's Responses and Embeddings APIs, and misbehaves as it is told. */
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from "node:http"
 import type { AddressInfo } from "node:net"
 import { Effect, type Scope } from "effect"
@@ -10,11 +10,15 @@ export interface Asked {
     readonly stream?: boolean
     readonly input: ReadonlyArray<{ readonly role: string; readonly content: string }>
     readonly tools?: ReadonlyArray<{ readonly name: string }>
+    /** Of a request for embeddings, whose input is texts. */
+    readonly dimensions?: number
   }
 }
 
 /** How one request is answered. */
 export type Behaviour =
+  /** For embeddings. They come in another order than they were asked for. */
+  | { readonly vectors: (text: string) => ReadonlyArray<number> }
   | { readonly text: ReadonlyArray<string> }
   | { readonly calls: ReadonlyArray<{ readonly name: string; readonly arguments: string }> }
   | { readonly status: number; readonly headers?: Readonly<Record<string, string>> }
@@ -113,13 +117,22 @@ export const openAiServer: Effect.Effect<OpenAiServer, never, Scope.Scope> = Eff
             refused += 1
             return refuse(401)
           }
-          if (request.method !== "POST" || request.url !== "/v1/responses") return refuse(404)
+          if (request.method !== "POST" || !["/v1/responses", "/v1/embeddings"].includes(request.url ?? ""))
+            return refuse(404)
           const body = JSON.parse(text) as Asked["body"]
           asked.push({ headers: request.headers, body })
           const behaviour: Behaviour = queue[0] ?? "silence"
           if (queue.length > 1) queue = queue.slice(1)
           if (behaviour === "silence") return
           if ("status" in behaviour) return refuse(behaviour.status, behaviour.headers)
+          if ("vectors" in behaviour) {
+            const texts = body.input as unknown as ReadonlyArray<string>
+            const data = texts.map((one, index) => ({ object: "embedding", index, embedding: behaviour.vectors(one) }))
+            const usage = { prompt_tokens: texts.length, total_tokens: texts.length }
+            return reply
+              .writeHead(200, { "content-type": "application/json" })
+              .end(JSON.stringify({ object: "list", model: body.model, data: data.reverse(), usage }))
+          }
           if ("calls" in behaviour) {
             const output = behaviour.calls.map((call, index) => ({
               type: "function_call",
