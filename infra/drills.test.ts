@@ -32,7 +32,7 @@ const drill = (environment: string, state: string, drill = "restore") => {
   program("gcloud", 'case "$*" in *"value(state)"*) echo RUNNABLE ;; *ipAddress*) echo 10.20.0.7 ;; esac')
   program(
     "kubectl",
-    `case "$*" in *"get statefulset"*) echo registry/agents@sha256:1 ;; *"get job.batch/d"*) echo "${state}" ;; *"create -f"*) cat > /dev/null; echo job.batch/d ;;
+    `case "$*" in *valueFrom*) echo agent-config-9f75 ;; *"get statefulset"*) echo registry/agents@sha256:1 ;; *"get job.batch/d"*) echo "${state}" ;; *"create -f"*) cat > /dev/null; echo job.batch/d ;;
        *"-f -"*) cat ;; *"set image"*) echo kind: Job ;; esac`
   )
   program("sleep", "")
@@ -59,6 +59,7 @@ describe("the drill restore at Google", () => {
     expect(Date.now() - moment).toBeGreaterThanOrEqual(300_000 - 1_000)
     expect(told.find((line) => line.includes("set image"))).toContain("drill-restore=registry/agents@sha256:1")
     expect(told.find((line) => line.includes("set env"))).toContain("COPY_HOST=10.20.0.7")
+    expect(told.find((line) => line.includes("patch"))).toContain('"configMapRef":{"name":"agent-config-9f75"}')
     expect(told.at(-1)).toBe(`gcloud sql instances delete ${copy} --project=effect-agents-example-staging --quiet`)
   })
 
