@@ -186,6 +186,10 @@ system-doc: setup ## Write docs/system.md: what the system promises, and the tes
 bench-gates: setup ## Measure the workflow gate's layers with 100,000 open executions (OPEN, FINISHED, RELEASES)
 	@node test/bench/gates.ts
 
+.PHONY: bench-retention
+bench-retention: setup ## Measure how ended executions leave engine tables of a million rows (EXECUTIONS)
+	@node test/bench/retention.ts
+
 .PHONY: preview
 preview: setup ## Show what every Pulumi stack would make, and hold it against the policies; needs no cloud account
 	@node infra/preview.ts
