@@ -131,7 +131,6 @@ const commandOf = ({ compose, folder, image, hosts, address }: World, name: stri
       env: {
         PATH: process.env["PATH"] ?? "",
         HOME: files,
-        NODE_OPTIONS: `--import=${preload}`,
         PODNET_ADDRESS: address(name),
         PODNET_HOSTS: hosts,
         ...Object.fromEntries(
@@ -139,7 +138,9 @@ const commandOf = ({ compose, folder, image, hosts, address }: World, name: stri
             key,
             value.startsWith("/") && mounted(value) ? join(files, value) : value
           ])
-        )
+        ),
+        // Beside the service's own: without the preload its process finds no other by name.
+        NODE_OPTIONS: `${service.environment["NODE_OPTIONS"] ?? ""} --import=${preload}`.trim()
       }
     }
     return command
