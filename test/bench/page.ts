@@ -229,6 +229,12 @@ const text = () =>
     "A workflow has two steps that do nothing, unless said otherwise, and is started and awaited. `one process`: the client is in the worker's process. `ours` is what is deployed: group commit and the",
     "journal; `without journal` has group commit alone; `stock Effect` has the library's own storage and engine. Restate keeps a log of its own and not Postgres. Every Node process has `--max-semi-space-size=64`, as runners have. `test/bench/engines/Engine.ts` says how each is started.",
     "",
+    ...(Object.keys(suites).some((suite) => read(suite).length > 0)
+      ? []
+      : [
+          "**No figures are kept yet.** They count only when nothing else is at work on the machine; `make bench` says of each measurement how much else was, and leaves it out.",
+          ""
+        ]),
     ...asked({ engines: samplesOf(read("engines")), growth: samplesOf(read("growth")) }),
     ...engines(),
     ...varied("steps", "Steps", "Workflows of more steps, one after the other.", "steps", (value) => `${value} steps`),

@@ -1,5 +1,5 @@
 /** What `make bench` measures: each suite is engines, started in turn, and the loads that each of them gets. */
-import { dbosLocal, dbosRemote, type Engine, type Load, ours, restate, restateIsThere } from "./engines/Engine.ts"
+import { dbosLocal, dbosRemote, type Engine, type Load, ours, restate } from "./engines/Engine.ts"
 
 /** What runners, and clients in one process with them, are told. */
 const STOCK = { MESSAGE_STORAGE: "stock", STEP_ENGINE: "stock" }
@@ -57,7 +57,6 @@ const withGc = (megabytes: number | undefined) =>
 
 export { dbosLocal, dbosRemote, restate }
 
-const peers: ReadonlyArray<Engine> = restateIsThere ? [restate] : []
 const small = (inFlight: number): Load => ({ inFlight, steps: 2, bytes: 0 })
 
 export interface Suite {
@@ -73,7 +72,7 @@ export const suites: Readonly<Record<string, Suite>> = {
       dbosLocal,
       remote,
       dbosRemote,
-      ...peers,
+      restate,
       three,
       ours({ name: "without journal, one process", database: "group_local", runners: 0, env: GROUP }),
       ours({ name: "stock Effect, one process", database: "stock_local", runners: 0, env: STOCK }),
@@ -84,12 +83,12 @@ export const suites: Readonly<Record<string, Suite>> = {
     floor: true
   },
   steps: {
-    engines: [local, dbosLocal, remote, dbosRemote, ...peers],
+    engines: [local, dbosLocal, remote, dbosRemote, restate],
     loads: [2, 10, 50].map((steps) => ({ inFlight: 50, steps, bytes: 0 })),
     floor: false
   },
   payload: {
-    engines: [local, dbosLocal, remote, dbosRemote, ...peers],
+    engines: [local, dbosLocal, remote, dbosRemote, restate],
     loads: [1_000, 100_000].map((bytes) => ({ inFlight: 50, steps: 2, bytes })),
     floor: false
   },

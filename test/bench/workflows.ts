@@ -14,7 +14,7 @@ import { execFileSync } from "node:child_process"
 import { readFileSync } from "node:fs"
 import { getPriority } from "node:os"
 import { Effect } from "effect"
-import type { Engine, Load, Running } from "./engines/Engine.ts"
+import { type Engine, type Load, type Running, restate, restateIsThere } from "./engines/Engine.ts"
 import { floor } from "./floor.ts"
 import { type Piece, read, type Sample, write } from "./results.ts"
 import { suites } from "./suites.ts"
@@ -41,6 +41,7 @@ const keptOf = (engine: string) =>
   before.flatMap(({ samples }) => samples).filter((sample) => sample.engine === engine).length
 /** Those of which least is kept come first: where time ends a round, the next piece begins with what that one left out. */
 const engines = suite.engines
+  .filter((engine) => engine !== restate || restateIsThere)
   .filter(({ name }) => name.includes(process.env["ONLY"] ?? ""))
   .toSorted((one, other) => keptOf(one.name) - keptOf(other.name))
 
