@@ -55,8 +55,8 @@ test: setup typecheck lint surface-check lint-delivery ## Types, lint, surface, 
 	@vitest run
 
 .PHONY: tests
-tests: setup ## The tests alone: a build has a step of its own for each other part of `make test`
-	@vitest run
+tests: setup ## The tests alone (TESTS=paths: some): a build has a step of its own for each other part of `make test`
+	@vitest run $(TESTS)
 
 .PHONY: audit
 audit: setup ## Ask npm for known weaknesses of the packages that the image holds (10: found some; 12: it did not answer)
@@ -103,6 +103,11 @@ test-restarts: setup ## Kill the rehearsal's server RESTARTS=100 times at any of
 .PHONY: test-fuzz
 test-fuzz: setup ## Send the rehearsal's server 20,000 generated requests (SEED=n sends the same ones again; part of `make test`: 400)
 	@SEED="$${SEED:-$$RANDOM}" REQUESTS="$${REQUESTS:-20000}" vitest run --project parts test/rehearsal/fuzz.test.ts
+
+# Two pushes with every step of cloudbuild.yaml would run all tests twice; TESTS= runs them all.
+.PHONY: test-push
+test-push: setup ## Push this commit to a rehearsal of its own, see it reach staging, and a commit that strands open work refused
+	@OWN_PUSH=1 TESTS="$(or $(TESTS),src/domain)" vitest run --project parts test/rehearsal/own-push.test.ts --silent=false
 
 # --- parts ------------------------------------------------------------------------------------------------------------
 

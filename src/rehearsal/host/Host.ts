@@ -93,6 +93,8 @@ export const calls = {
     Schema.Struct({ target: Schema.String, service: Schema.String, port: Schema.String }),
     Schema.Struct({ host: Schema.String, port: Schema.Int })
   ],
+  /** A token for the targets' gateways, of the rehearsal's own user. */
+  token: [Schema.Struct({}), Schema.Struct({ token: Schema.String })],
   /** One read-only question to a target's database. */
   query: [
     Schema.Struct({ target: Schema.String, text: Schema.String }),

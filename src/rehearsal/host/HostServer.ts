@@ -210,6 +210,7 @@ export const run = (options: HostOptions) =>
             ).pipe(Effect.map(Object.fromEntries)),
           service: ({ target, service, port }) =>
             Effect.flatMap(openTarget(target), ({ cluster }) => cluster.serviceAddress(service, port)),
+          token: () => Effect.map(identity.token, (token) => ({ token })),
           query: ({ target, text }) =>
             Effect.gen(function* () {
               const { platform: own } = yield* openTarget(target)

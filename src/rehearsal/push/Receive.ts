@@ -7,7 +7,7 @@
  */
 import { spawn } from "node:child_process"
 import { existsSync } from "node:fs"
-import { cp, lstat, mkdir, mkdtemp, readFile, rm, symlink, utimes, writeFile } from "node:fs/promises"
+import { cp, lstat, mkdir, mkdtemp, readFile, rm, stat, symlink, utimes, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { delimiter, join } from "node:path"
 import { Effect } from "effect"
@@ -34,6 +34,8 @@ export interface Pushed {
 
 /** Of a check that failed, as much as a terminal shows. */
 const LAST_LINES = 40
+/** A gate says first what it refuses, then what it has looked at. */
+const GATE_LINES = 300
 /** A gate that takes longer, or a target that another rollout keeps busy, is not waited for. */
 const GATES_PATIENCE = "10 minutes"
 const ROLLOUT_PATIENCE = "20 minutes"
@@ -74,6 +76,14 @@ const same = async (a: string, b: string, files: ReadonlyArray<string>) => {
   return true
 }
 
+/** Whether what is installed is not older than what says what to install, as `make` sees it. */
+const isFresh = async (root: string, stamp: string, lock: string) => {
+  const [installed, wanted] = await Promise.all(
+    [stamp, lock].map((file) => stat(join(root, file)).catch(() => undefined))
+  )
+  return installed === undefined || wanted === undefined || installed.mtimeMs >= wanted.mtimeMs
+}
+
 /** Ours where the lock files agree, with the stamp that tells `make` so; else an installation of the commit's own. */
 const install = (root: string, folder: string) =>
   Effect.gen(function* () {
@@ -83,9 +93,12 @@ const install = (root: string, folder: string) =>
       const now = new Date()
       await utimes(join(root, name, ".installed"), now, now).catch(() => {})
     }
-    const [tools, packages] = yield* Effect.promise(() =>
-      Promise.all([same(root, folder, ["tools/go.mod", "tools/go.sum"]), same(root, folder, ["package-lock.json"])])
-    )
+    const [tools, packages] = yield* Effect.promise(async () => [
+      (await same(root, folder, ["tools/go.mod", "tools/go.sum"])) &&
+        (await isFresh(root, ".tools/.installed", "tools/go.sum")),
+      (await same(root, folder, ["package-lock.json"])) &&
+        (await isFresh(root, "node_modules/.installed", "package-lock.json"))
+    ])
     if (tools) yield* Effect.promise(() => link(".tools"))
     if (packages) yield* Effect.promise(() => link("node_modules"))
     if (!tools || !packages) yield* exec("make", ["setup"], { cwd: folder })
@@ -176,7 +189,7 @@ export const receive = (pushed: Pushed): Effect.Effect<void, PreconditionMissing
               const verdict = yield* Follow.follow({ server, rollout, until: "gated", say, patience: GATES_PATIENCE })
               if (verdict._tag === "Passed") return said
               if (verdict._tag === "Failed") {
-                const log = yield* Follow.logOf(server, verdict.jobRun, LAST_LINES)
+                const log = yield* Follow.logOf(server, verdict.jobRun, GATE_LINES)
                 return yield* refuse([...log, `Rollout ${lastOf(rollout)}: ${verdict.why}.`].join("\n"))
               }
               return `${said}: ${verdict.why}`
