@@ -12,19 +12,21 @@ export const FINISHED = 1_000_000
  * Executions that have ended, as the journal leaves them: a message, its reply, two steps. Ids are lower than any that is made
  * today, as those of older ones are.
  */
-const fill = (executions: number) => `
-  insert into cluster.cluster_messages (id, message_id, shard_id, entity_type, entity_id, kind, tag, payload, headers, processed,
+const fill = (executions: number) => [
+  `insert into cluster.cluster_messages (id, message_id, shard_id, entity_type, entity_id, kind, tag, payload, headers, processed,
     request_id, last_reply_id, last_read)
   select n * 2, 'Workflow/Bench/' || md5(n::text) || '/run/', 'default:' || 1 + n % 300, 'Workflow/Bench', md5(n::text), 0, 'run',
     '{"id":"00000000-0000-0000-0000-000000000000","steps":2,"text":""}', '{}', true, n * 2, n * 2 + 1, now()
-  from generate_series(1, ${executions}::bigint) n;
-  insert into cluster.cluster_replies (id, kind, request_id, payload)
+  from generate_series(1, ${executions}::bigint) n`,
+  `insert into cluster.cluster_replies (id, kind, request_id, payload)
   select n * 2 + 1, 0, n * 2, '{"_tag":"Success","value":{"_tag":"Complete","exit":{"_tag":"Success","value":{"done":2}}}}'
-  from generate_series(1, ${executions}::bigint) n;
-  insert into agents.steps (execution_id, name, attempt, exit, release, fingerprint, started_at, finished_at)
+  from generate_series(1, ${executions}::bigint) n`,
+  `insert into agents.steps (execution_id, name, attempt, exit, release, fingerprint, started_at, finished_at)
   select md5(n::text), 'step-' || s, 1, '{"_tag":"Success","value":{"step":1,"ok":true,"text":""}}', 'bench', '0123456789abcdef', now(), now()
-  from generate_series(1, ${executions}::bigint) n, generate_series(1, 2) s;
-  vacuum analyze cluster.cluster_messages; vacuum analyze cluster.cluster_replies; vacuum analyze agents.steps; checkpoint`
+  from generate_series(1, ${executions}::bigint) n, generate_series(1, 2) s`,
+  "vacuum analyze cluster.cluster_messages, cluster.cluster_replies, agents.steps",
+  "checkpoint"
+]
 
 export const local = ours({ name: "ours, one process", database: "journal_local", runners: 0, env: JOURNAL })
 export const remote = ours({ name: "ours, client and runner", database: "journal_remote", runners: 1, env: JOURNAL })

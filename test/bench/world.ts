@@ -52,14 +52,14 @@ export const world = Effect.gen(function* () {
     subnet,
     server,
     query,
-    /** Runs statements in a database, as the superuser. */
-    within: (name: string, text: string) =>
+    /** Runs statements in a database, each by itself, as the superuser. */
+    within: (name: string, ...statements: ReadonlyArray<string>) =>
       Effect.acquireUseRelease(
         Effect.sync(() => new pg.Client({ connectionString: server.url(name) })),
         (client) =>
           Effect.promise(async () => {
             await client.connect()
-            await client.query(text)
+            for (const statement of statements) await client.query(statement)
           }),
         (client) => Effect.promise(() => client.end())
       ),

@@ -124,14 +124,14 @@ export const ours = (options: {
   readonly database: string
   readonly runners: number
   readonly env?: Readonly<Record<string, string>>
-  readonly fill?: string
+  readonly fill?: ReadonlyArray<string>
 }): Engine => ({
   name: options.name,
   database: options.database,
   prepare: ({ migratedDatabase, within }) =>
     Effect.zipLeft(
       migratedDatabase(options.database),
-      options.fill === undefined ? Effect.void : within(options.database, options.fill)
+      options.fill === undefined ? Effect.void : within(options.database, ...options.fill)
     ),
   start: ({ subnet }, url) =>
     Effect.gen(function* () {
