@@ -91,24 +91,33 @@ it.live("writes the answer once when two runners are at work on it at the same t
   })
 )
 
-it.live("accounts for an answer in its own step, and for the part of one whose run is cancelled meanwhile", () =>
-  Effect.gen(function* () {
-    const open = yield* Effect.makeLatch(true)
-    const counting = Layer.map(model(tokens, 0, open), (context) =>
-      Context.make(Model, { ...Context.get(context, Model), countTokens: (text) => text.split(" ").length - 1 })
-    )
-    const used: Array<object> = []
-    const asked = { ...payload, message: "two words " }
-    yield* callModel(run, asked, "follow-up").pipe(Effect.provide([log([], { used }), counting]))
-    expect(used).toEqual([{ step: "follow-up", model: "local", inputTokens: 2, outputTokens: tokens.length }])
+it.live(
+  "accounts for an answer in its own step, to the model that gave it, and for the part of one whose run is cancelled meanwhile",
+  () =>
+    Effect.gen(function* () {
+      const open = yield* Effect.makeLatch(true)
+      const counting = Layer.map(model(tokens, 0, open), (context) =>
+        Context.make(Model, {
+          ...Context.get(context, Model),
+          countTokens: (text) => text.split(" ").length - 1,
+          answer: (request, attempt) => {
+            request.onAnswering?.("the-other")
+            return Context.get(context, Model).answer(request, attempt)
+          }
+        })
+      )
+      const used: Array<object> = []
+      const asked = { ...payload, message: "two words " }
+      yield* callModel(run, asked, "follow-up").pipe(Effect.provide([log([], { used }), counting]))
+      expect(used).toEqual([{ step: "follow-up", model: "the-other", inputTokens: 2, outputTokens: tokens.length }])
 
-    const partly: Array<{ readonly outputTokens?: number }> = []
-    const cut = callModel(run, asked).pipe(Effect.provide([log([], { used: partly, openFor: 1 }), counting]))
-    expect(yield* Effect.flip(cut)).toMatchObject({ code: "cancelled", retryable: false })
-    expect(partly).toHaveLength(1)
-    expect(partly[0]?.outputTokens).toBeGreaterThan(0)
-    expect(partly[0]?.outputTokens).toBeLessThan(tokens.length)
-  })
+      const partly: Array<{ readonly outputTokens?: number }> = []
+      const cut = callModel(run, asked).pipe(Effect.provide([log([], { used: partly, openFor: 1 }), counting]))
+      expect(yield* Effect.flip(cut)).toMatchObject({ code: "cancelled", retryable: false })
+      expect(partly).toHaveLength(1)
+      expect(partly[0]?.outputTokens).toBeGreaterThan(0)
+      expect(partly[0]?.outputTokens).toBeLessThan(tokens.length)
+    })
 )
 
 it.effect("takes a call back once, and asks for another try until it could be", () =>

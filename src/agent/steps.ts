@@ -86,6 +86,7 @@ export const callModel = Effect.fn("step.callModel")(function* (
     })
   )
   let text = ""
+  let answering = payload.model
   const before = yield* written
   let known: { readonly rows: number; readonly length: number } = before
 
@@ -96,13 +97,16 @@ export const callModel = Effect.fn("step.callModel")(function* (
       known = (yield* write(run, [entry])) > 0 ? { rows: known.rows + 1, length: end } : yield* written
     }
   })
-  const tokens = model.answer(request(run, payload, step, before.text), attempt).pipe(Stream.mapError(modelFailed))
+  const asked = request(run, payload, step, before.text)
+  const tokens = model
+    .answer({ ...asked, onAnswering: (name) => (answering = name) }, attempt)
+    .pipe(Stream.mapError(modelFailed))
   const used = () => ({
     inputTokens: model.countTokens(payload.message),
     outputTokens: model.countTokens(text)
   })
   // In this step and not at the run's end, which a run that fails or is cancelled does not reach: its tenant has spent it.
-  const account = Effect.suspend(() => log.recordUsage(run, { step, model: payload.model, ...used() })).pipe(
+  const account = Effect.suspend(() => log.recordUsage(run, { step, model: answering, ...used() })).pipe(
     Effect.mapError(unavailable)
   )
   yield* Stream.runForEach(Stream.groupedWithin(tokens, TOKENS_PER_ROW, ROW_EVERY), (row) => {

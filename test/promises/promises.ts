@@ -358,6 +358,10 @@ export const promises: ReadonlyArray<Promised> = [
         "counts what each answer of a run used once, open or not, and what an older release left to its end"
       ],
       [failures, "cancels a run that waits and one that is at work, each with one last event"],
+      [
+        "src/agent/steps.test.ts",
+        "accounts for an answer in its own step, to the model that gave it, and for the part of one whose run is cancelled meanwhile"
+      ],
       ["src/data/Usage.test.ts", "adds amounts without losing a place"]
     ]
   },

@@ -11,6 +11,8 @@ export interface ModelRequest {
   readonly tenantId?: TenantId
   /** What an earlier attempt got so far: clients have seen it, so the answer begins with it. */
   readonly written?: string
+  /** Told which model it is that begins to answer, when that may be another than was asked for. */
+  readonly onAnswering?: (model: string) => void
 }
 
 export class ModelError extends Data.TaggedError("ModelError")<{

@@ -101,7 +101,9 @@ it.scopedLive("falls back after 5xx, after silence and after a stream that break
       { text: [], ending: "failed" }
     ] as const) {
       script(broken, broken, { text: ["from the other"] })
-      expect(yield* answer()).toEqual(["from the other"])
+      const answering: Array<string> = []
+      expect(yield* answer({ onAnswering: (model) => answering.push(model) })).toEqual(["from the other"])
+      expect(answering).toEqual(["small"])
       expect(asksOf().slice(-3)).toEqual(["large", "large", "small"])
     }
     expect(asked.at(-1)?.headers["idempotency-key"]).toBe("run/model/small/0")

@@ -285,7 +285,9 @@ const make = (options: OpenAiOptions) =>
         Stream.unwrap(
           Effect.map(planFor(request), (plan) =>
             Stream.unwrapScoped(
-              Effect.flatMap(Candidate, (model) => begin(text(model, request))).pipe(Effect.withExecutionPlan(plan))
+              Effect.flatMap(Candidate, (model) =>
+                Effect.tap(begin(text(model, request)), () => request.onAnswering?.(model))
+              ).pipe(Effect.withExecutionPlan(plan))
             ).pipe(Stream.mapError(given))
           )
         ).pipe((answer) =>
