@@ -116,6 +116,20 @@ export const workflowEntries: ReadonlyArray<Entry> = [
     undecided: true,
     code: (_given, steps) => first(steps).pipe(Effect.zipRight(steps.cooldown("1 hour")), Effect.as({ total: 1 }))
   }),
+  entry(
+    "a step is put between one that has begun and one that is done",
+    "asks for activity Check before activity Tool",
+    {
+      declared: { activities: { ...activities, check: { name: "Check", success: Schema.Void, error: Schema.Never } } },
+      open: { state: "running", activities: [begun("Plan"), done("Tool#first", "done")] },
+      code: (_given, steps) =>
+        (steps.plan(never) as Step).pipe(
+          Effect.zipRight(steps.check(never)),
+          Effect.zipRight(steps.tool("first", never)),
+          Effect.as({ total: 1 })
+        )
+    }
+  ),
   entry("a clock is renamed while it runs", "sleep on clock Cooldown", {
     declared: { clocks: { cooldown: { name: "Pause" } } },
     open: asleep
@@ -312,6 +326,19 @@ export const workflowEntries: ReadonlyArray<Entry> = [
   }),
   entry("nothing changes, while executions sleep", null, { open: asleep }),
   entry("nothing changes, after the clock rang", null, { open: awake }),
+  // The engine interrupts the fiber that waits: nothing there recovers from it.
+  entry("the code catches every cause at its wait", null, {
+    code: (_given, steps) =>
+      first(steps).pipe(
+        Effect.zipRight(steps.approval.pipe(Effect.catchAllCause(() => Effect.succeed({ by: "nobody" })))),
+        Effect.zipRight(steps.complete(never)),
+        Effect.as({ total: 1 })
+      )
+  }),
+  entry("steps that ran beside each other run one after the other", null, {
+    open: { state: "running", activities: [begun("Plan"), done("Tool#first", "done")] },
+    code: (_given, steps) => first(steps).pipe(Effect.zipRight(steps.approval), Effect.as({ total: 1 }))
+  }),
   entry("the code sleeps before it waits for the approval", null, {
     code: (_given, steps) =>
       first(steps).pipe(
