@@ -120,7 +120,8 @@ const runnerStorage = Effect.gen(function* () {
       shardLockExpiration: Duration.times(LOCK_QUERY, 3)
     })
   )
-  return yield* Effect.flatMap(withPatience(storage), ShardEpochs.counting)
+  const { acquiring, refreshing, epochs } = yield* ShardEpochs.counting
+  return { storage: acquiring(yield* withPatience(refreshing(storage))), epochs }
 })
 
 /** `stock` is the library's own message storage, `group` the one with group commit on the same tables. */

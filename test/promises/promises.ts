@@ -201,6 +201,7 @@ export const promises: ReadonlyArray<Promised> = [
         "answers what was read from storage when the database is back, however long that takes"
       ],
       [journal, "refuses the step of a runner that lost the shard, and records it nowhere"],
+      [journal, "goes on when a shard is its own again that another runner took in between"],
       [
         "src/runtime/storage/EndsOnce.test.ts",
         "keeps the end of an execution that a stale owner called suspended meanwhile"

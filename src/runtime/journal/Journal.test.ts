@@ -161,3 +161,28 @@ it.scopedLive("refuses the step of a runner that lost the shard, and records it 
     }).pipe(Effect.provide(running(database, "journal", seen, "one")), Effect.scoped)
   })
 )
+
+it.scopedLive("goes on when a shard is its own again that another runner took in between", () =>
+  Effect.gen(function* () {
+    const database = yield* migratedDatabase
+    let begun = 0
+    const seen: Seen = {
+      bodies: [],
+      // A runner that takes the shard, and is gone: this one's lock session came back, and nobody asks it to take anything.
+      first: Effect.suspend(() =>
+        begun++ === 0
+          ? Effect.promise(() =>
+              Effect.runPromise(database.query("update agents.shard_epochs set epoch = epoch + 1, runner = 'gone'"))
+            ).pipe(Effect.as("stale"))
+          : Effect.succeed("anew")
+      )
+    }
+    yield* Effect.gen(function* () {
+      const id = yield* Two.execute({ id: "a" }, { discard: true })
+      // Its locks are refreshed each 10 s.
+      yield* until("it waits", Two.poll(id), (result) => result?._tag === "Suspended", "40 seconds")
+      yield* go(id)
+      expect(yield* Two.execute({ id: "a" })).toEqual(["anew", "go", "second of one"])
+    }).pipe(Effect.provide(running(database, "journal", seen, "one")), Effect.scoped)
+  })
+)

@@ -35,9 +35,11 @@ const TRIES = 600
 
 /**
  * A runner that was refused has lost the shard, and is about to hear of it: the library then cuts all that runs there. Until
- * then the execution stands still. It is not begun again at once, since then its step would run again and again.
+ * then the execution stands still. It is not begun again at once, since then its step would run again and again; only when
+ * the runner has taken the shard anew.
  */
 const HEARS_OF_IT = "30 seconds"
+const LOOK = "100 millis"
 
 /** One run of an execution, from its start or resumption until it suspends or ends. */
 interface Run {
@@ -138,10 +140,15 @@ export const make = (library: Execute, writes: () => boolean) =>
             Effect.orDie
           )
 
-    const refused = ({ executionId, shardId }: Run, key: string) =>
+    const refused = ({ executionId, shardId, epoch }: Run, key: string) =>
       Effect.logWarning("The shard was taken by another runner: this one's step is not recorded").pipe(
         Effect.annotateLogs({ execution: executionId, step: key, shard: shardId }),
-        Effect.andThen(Effect.delay(Effect.interrupt, HEARS_OF_IT))
+        Effect.andThen(
+          Effect.repeat(Effect.sleep(LOOK), { until: () => (epochs.of(shardId) ?? epoch) !== epoch }).pipe(
+            Effect.timeoutOption(HEARS_OF_IT)
+          )
+        ),
+        Effect.andThen(Effect.interrupt)
       )
 
     /** Says it until it is heard. Only between two tries can it be interrupted: what was done is to be written down. */

@@ -54,6 +54,15 @@ returning shard_id as "shardId", epoch::text as epoch`,
   probe: [["probe:1"], "probe"]
 })
 
+/** Those of these shards whose number is not the one that goes with them. */
+export const overtaken = Statement.make<[shardIds: ReadonlyArray<string>, epochs: ReadonlyArray<string>]>()({
+  name: "journal.overtaken_shards",
+  text: `
+select shard_id as "shardId" from unnest($1::text[], $2::bigint[]) as held (shard_id, known)
+join agents.shard_epochs e using (shard_id) where e.epoch <> held.known`,
+  row: Schema.Struct({ shardId: Schema.String })
+})
+
 /**
  * Whether every release that may take an execution over has the statement `$2`. Records say who may run, runners who does: one that still drains is of a release that is retired already, and one that
  * nobody recorded, or whose record says no statements, may be any. This release's own runners read the journal.
