@@ -184,6 +184,10 @@ test/bench/restate/node_modules/.installed: test/bench/restate/package-lock.json
 bench-sockets: setup ## Measure one gateway with 2,000 idle and 200 busy sockets (IDLE, BUSY, RATE, SECONDS)
 	@node test/bench/sockets.ts
 
+.PHONY: bench-admission
+bench-admission: setup ## Measure starts at five times what can be worked off; writes docs/admission.md (OPEN, CROWDED, SECONDS, ALONE, TIMES)
+	@node test/bench/admission.ts
+
 .PHONY: system-doc
 system-doc: setup ## Write docs/system.md: what the system promises, and the tests that show it
 	@node test/promises/write.ts
