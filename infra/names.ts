@@ -57,6 +57,8 @@ export const databaseSecret = (role: DatabaseRole): string => `agent-database-${
 
 /** In Secret Manager; a person puts the value in. The Kubernetes Secret that follows it bears the same name. */
 export const modelSecret = "agent-model-key"
+/** What runners read it by: `src/runtime/ModelSettings.ts`. */
+export const modelKeyFile = "openai-api-key"
 
 export const releaseBucket = `${deliveryProject}-releases`
 /** What builds keep for the next one. */

@@ -7,6 +7,8 @@ import { promisify } from "node:util"
 import { expect, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { parseAllDocuments } from "yaml"
+import { modelKeyFile, modelSecret } from "../infra/names.ts"
+import { readModels } from "../src/runtime/ModelSettings.ts"
 import { SELECTOR } from "../src/runtime/PodHealth.ts"
 import { Reader, readRunnerHealth } from "../src/runtime/Settings.ts"
 
@@ -17,12 +19,16 @@ interface Workload {
   readonly spec: {
     readonly template: {
       readonly metadata: { readonly labels: Readonly<Record<string, string>> }
-      readonly spec: { readonly containers: ReadonlyArray<Container> }
+      readonly spec: {
+        readonly containers: ReadonlyArray<Container>
+        readonly volumes: ReadonlyArray<{ readonly name: string; readonly secret?: { readonly secretName: string } }>
+      }
     }
   }
 }
 interface Container {
   readonly env: ReadonlyArray<{ readonly name: string; readonly value?: string }>
+  readonly volumeMounts: ReadonlyArray<{ readonly name: string; readonly mountPath: string }>
 }
 
 const rendered = (component: string) =>
@@ -61,5 +67,19 @@ it.live("has runners ask about the pods of every pool", () =>
     for (const { spec } of pools) {
       expect(SELECTOR).toMatch(new RegExp(`[(,]${spec.template.metadata.labels["app"]}[,)]`))
     }
+  })
+)
+
+it.live("hands the key of OpenAI's models to runners where Google's sync writes it", () =>
+  Effect.gen(function* () {
+    const runner = (yield* rendered("model-key")).find(({ kind }) => kind === "StatefulSet")
+    const { containers, volumes } = runner!.spec.template.spec
+    const [container] = containers
+    const folder = container?.env.find(({ name }) => name === "MODEL_SECRET_DIR")?.value
+    const mount = container?.volumeMounts.find(({ mountPath }) => mountPath === folder)
+    expect(volumes.find(({ name }) => name === mount?.name)?.secret?.secretName).toBe(modelSecret)
+    const reader = new Reader({ MODEL_SECRET_DIR: folder })
+    readModels(reader)
+    expect(reader.problems).toEqual([expect.stringContaining(`${folder}/${modelKeyFile} is missing`)])
   })
 )

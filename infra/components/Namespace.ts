@@ -144,14 +144,14 @@ export class Namespace extends pulumi.ComponentResource {
     synced("SecretProviderClass", "secrets-store-gke.csi.x-k8s.io/v1", {
       provider: "gke",
       parameters: {
-        secrets: pulumi.interpolate`- resourceName: "${args.modelKey}"\n  path: "api-key"\n`
+        secrets: pulumi.interpolate`- resourceName: "${args.modelKey}"\n  path: "${names.modelKeyFile}"\n`
       }
     })
     // A Kubernetes Secret that follows Secret Manager, within five minutes.
     synced("SecretSync", "secret-sync.gke.io/v1", {
       serviceAccountName: "agent-runtime",
       secretProviderClassName: names.modelSecret,
-      secretObject: { type: "Opaque", data: [{ sourcePath: "api-key", targetKey: "api-key" }] }
+      secretObject: { type: "Opaque", data: [{ sourcePath: names.modelKeyFile, targetKey: names.modelKeyFile }] }
     })
     for (const { role, password } of args.database.logins) {
       new k8s.core.v1.Secret(
