@@ -252,6 +252,17 @@ export class Database extends Context.Tag("gates/Database")<
   }
 >() {}
 
+/** Where and as whom `pg` connects. */
+export const connection = ({ host, port, database, user, password, sslmode }: Settings) => ({
+  host,
+  port,
+  database,
+  user,
+  password,
+  ssl: sslmode === "disable" ? false : { rejectUnauthorized: sslmode === "verify-full" },
+  connectionTimeoutMillis: 10_000
+})
+
 /** Connects once to see that it can, so that every later failure is one of a statement. */
 export const layer = (
   settings: Settings
@@ -261,14 +272,8 @@ export const layer = (
       const pool = yield* Effect.acquireRelease(
         Effect.sync(() => {
           const pool = new pg.Pool({
-            host: settings.host,
-            port: settings.port,
-            database: settings.database,
-            user: settings.user,
-            password: settings.password,
-            ssl: settings.sslmode === "disable" ? false : { rejectUnauthorized: settings.sslmode === "verify-full" },
+            ...connection(settings),
             max: 5,
-            connectionTimeoutMillis: 10_000,
             application_name: "deliver",
             options: `-c search_path=${searchPath.replaceAll(" ", "")} -c lock_timeout=10000 -c timezone=UTC`
           })

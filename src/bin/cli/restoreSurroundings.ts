@@ -12,7 +12,7 @@ import { RunId, SessionId, TenantId } from "../../domain/Ids.ts"
 import { DrillAborted } from "../../drills/Drill.ts"
 import type { Ask } from "../../drills/restore/Compare.ts"
 import type { RestoreSurroundings } from "../../drills/restore/Restore.ts"
-import { fromSecret, type Settings } from "../../gates/Database.ts"
+import { connection, fromSecret, type Settings } from "../../gates/Database.ts"
 import * as ClusterClient from "../../runtime/ClusterClient.ts"
 import * as Database from "../../runtime/Database.ts"
 import { Reader, readCluster } from "../../runtime/Settings.ts"
@@ -35,12 +35,11 @@ const ask = (settings: Settings, extra: string): Effect.Effect<Ask, never, Scope
   Effect.map(
     Effect.acquireRelease(
       Effect.sync(() => {
-        const { host, port, database, user, password, sslmode } = settings
         const pool = new pg.Pool({
-          ...{ host, port, database, user, password, max: 1, connectionTimeoutMillis: 10_000 },
+          ...connection(settings),
+          max: 1,
           // Texts of rows are compared: both sides must write times alike.
-          options: `-c timezone=UTC -c datestyle=ISO ${extra}`,
-          ssl: sslmode === "disable" ? false : { rejectUnauthorized: sslmode === "verify-full" }
+          options: `-c timezone=UTC -c datestyle=ISO ${extra}`
         })
         pool.on("error", () => {})
         return pool

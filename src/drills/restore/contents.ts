@@ -18,8 +18,9 @@ export interface Content {
   readonly same: string
 }
 
-/** The engine's ids begin with milliseconds since 2025 (`Snowflake`). */
-const bornAt = (id: string) => `timestamptz 'epoch' + ((${id} >> 22) + 1735689600000) * interval '1 millisecond'`
+/** The engine's ids begin with milliseconds since 2025 (`Snowflake`), which is so many after 1970. */
+export const ENGINE_EPOCH_MS = 1735689600000
+const bornAt = (id: string) => `timestamptz 'epoch' + ((${id} >> 22) + ${ENGINE_EPOCH_MS}) * interval '1 millisecond'`
 
 const table = (name: string, at: string, key: string, same: string): Content => ({
   name,

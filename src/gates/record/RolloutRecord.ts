@@ -1,6 +1,7 @@
 /** The record of a rollout in its environment's database: `agents.rollouts`. Written by the rollout's last hook, read by `deliver release show`. */
 import { createHash } from "node:crypto"
 import { Effect } from "effect"
+import { canonicalText } from "../../surface/Shape.ts"
 import { Database, type DatabaseUnavailable, type StatementFailed } from "../Database.ts"
 import type { Approval, JobTime, Known } from "./CloudDeploy.ts"
 
@@ -56,17 +57,6 @@ on conflict (target, rollout) do update set
   approval = coalesce(excluded.approval, rollouts.approval), jobs = coalesce(excluded.jobs, rollouts.jobs),
   evidence = excluded.evidence, unknown = excluded.unknown, recorded_at = now()`
 
-/** Keys in one order: the same surface gives the same digest, whatever Postgres did with the order of its keys. */
-const canonical = (value: unknown): string =>
-  Array.isArray(value)
-    ? `[${value.map(canonical).join(",")}]`
-    : typeof value === "object" && value !== null
-      ? `{${Object.entries(value)
-          .sort(([a], [b]) => (a < b ? -1 : 1))
-          .map(([key, item]) => `${JSON.stringify(key)}:${canonical(item)}`)
-          .join(",")}}`
-      : JSON.stringify(value)
-
 export const write = (input: {
   readonly target: string
   readonly rollout: string
@@ -89,7 +79,7 @@ export const write = (input: {
       input.release,
       input.phase ?? null,
       JSON.stringify(images),
-      surface === undefined ? null : createHash("sha256").update(canonical(surface.surface)).digest("hex"),
+      surface === undefined ? null : createHash("sha256").update(canonicalText(surface.surface)).digest("hex"),
       approval === null ? null : JSON.stringify(approval),
       jobs === null ? null : JSON.stringify(jobs),
       JSON.stringify(evidence),

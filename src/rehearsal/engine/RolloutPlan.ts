@@ -142,7 +142,8 @@ export const abort = (rollout: Rollout): Rollout => ({
   )
 })
 
-const ENDED = ["SUCCEEDED", "CANCELLED", "APPROVAL_REJECTED"]
+/** States that a rollout never leaves. */
+export const ENDED: ReadonlyArray<string> = ["SUCCEEDED", "CANCELLED", "APPROVAL_REJECTED"]
 export const isOver = (rollout: Rollout): boolean => ENDED.includes(rollout.state)
 
 /** `free`: no other rollout holds the target. `at`: now, in the form of the API. */

@@ -24,6 +24,7 @@ import {
 } from "./Resources.ts"
 import {
   advanceable,
+  ENDED,
   ended,
   findJob,
   isOver,
@@ -248,7 +249,7 @@ export class Rollouts extends Effect.Service<Rollouts>()("rehearsal/Rollouts", {
         const target = `${locationOf(rollout.name)}/targets/${rollout.targetId}`
         const holder = yield* store.holder(target)
         if (holder !== undefined || rollout.state !== "PENDING") return holder === undefined || holder === rollout.name
-        const waiting = (yield* store.open("rollouts", [])).map(({ resource }) => resource as Rollout)
+        const waiting = (yield* store.open("rollouts", ENDED)).map(({ resource }) => resource as Rollout)
         const first = waiting.find(
           ({ name, state, targetId }) =>
             state === "PENDING" && targetId === rollout.targetId && locationOf(name) === locationOf(rollout.name)
