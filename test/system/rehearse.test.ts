@@ -95,6 +95,7 @@ describe("deliver rehearse", () => {
           (output) => output.includes("predeploy migrate") || rehearsal.child.exitCode !== null,
           "200 seconds"
         )
+        expect(rehearsal.child.exitCode, rehearsal.output()).toBeNull()
         expect(processesWith(rehearsal.mark).length).toBeGreaterThan(1)
         rehearsal.child.kill("SIGINT")
         const { code, output } = yield* rehearsal.ended
