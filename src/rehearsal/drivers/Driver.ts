@@ -73,6 +73,8 @@ export interface JobOutcome {
   /** The container's output, oldest first, bounded to the last 10,000 lines. */
   readonly log: ReadonlyArray<string>
   readonly timedOut: boolean
+  /** What the container wrote to /dev/termination-log, where the driver has such a file. Unlike a log it outlives its pod. */
+  readonly lastWords?: string
 }
 
 export interface JobOptions {

@@ -63,7 +63,7 @@ it("is the smoke run's pod with the other script, and with no deadline of a smok
 })
 
 /** A cluster whose load pod prints these lines when it is asked to end. */
-const clusterWith = (last: ReadonlyArray<string>) =>
+const clusterWith = (last: ReadonlyArray<string>, lastWords?: string) =>
   Effect.gen(function* () {
     const asked = yield* Deferred.make<number | undefined>()
     const env: Array<JobOptions["env"]> = []
@@ -74,7 +74,13 @@ const clusterWith = (last: ReadonlyArray<string>) =>
           options.onLine?.('time="now" level=error msg="start of run-1 failed"')
           yield* Deferred.await(asked)
           for (const line of last) options.onLine?.(line)
-          return { exitCode: 105, durationMs: 1, log: [], timedOut: false }
+          return {
+            exitCode: 105,
+            durationMs: 1,
+            log: [],
+            timedOut: false,
+            ...(lastWords === undefined ? {} : { lastWords })
+          }
         }),
       pods: Effect.succeed([{ name: "load-x", owner: "Job/load", phase: "Running" }]),
       deletePod: (_: string, { gracePeriodSeconds }: { readonly gracePeriodSeconds?: number }) =>
@@ -89,11 +95,21 @@ it.scoped("ends the load by ending its pod with time to sum up, and reads the su
     const { cluster, asked, env } = yield* clusterWith([JSON.stringify(SUMMARY), 'level=error msg="aborted"'])
     const load = yield* start({ cluster, smoke: hook, rate: 3 })
     yield* Effect.yieldNow()
-    expect(env).toEqual([{ RATE: "3", DURATION: "3600s" }])
+    expect(env).toEqual([{ RATE: "3", DURATION: "3600s", SUMMARY_FILE: "/dev/termination-log" }])
     expect(load.complaints()).toHaveLength(1)
     expect(yield* load.stop).toMatchObject({ requests: 30, requestsFailed: 1, p95: 2.5 })
     expect(yield* Deferred.await(asked)).toBe(90)
   })
+)
+
+it.scoped(
+  "reads the summary in the pod's status where the end of its log was never read: its node had removed it",
+  () =>
+    Effect.gen(function* () {
+      const { cluster } = yield* clusterWith([], `${JSON.stringify(SUMMARY)}\n`)
+      const load = yield* start({ cluster, smoke: hook, rate: 3 })
+      expect(yield* load.stop).toMatchObject({ requests: 30, requestsFailed: 1, p95: 2.5 })
+    })
 )
 
 it.scoped("fails with the load's last words where it left no summary", () =>

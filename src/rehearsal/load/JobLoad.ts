@@ -9,6 +9,8 @@ import type { Hook } from "../rollout/Rollout.ts"
 import { LoadSummary, type SteadyLoad } from "./SteadyLoad.ts"
 
 const NAME = "load"
+/** A deleted pod's log is gone as soon as its node likes; this file's text stays in the pod's status, which the driver watches. */
+const SUMMARY_FILE = "/dev/termination-log"
 const DURATION_MS = 3_600_000
 const STOP_GRACE_S = 90
 const STOP_TIMEOUT = "2 minutes"
@@ -67,7 +69,7 @@ export const start = (options: {
     const running = yield* cluster
       .runJob(loadJob(options.smoke.job), {
         timeoutMs: DURATION_MS,
-        env: { RATE: String(options.rate), DURATION: `${DURATION_MS / 1000}s` },
+        env: { RATE: String(options.rate), DURATION: `${DURATION_MS / 1000}s`, SUMMARY_FILE },
         onLine: (line) => {
           lines.push(line)
           if (lines.length > KEPT_LINES) lines.shift()
@@ -84,11 +86,11 @@ export const start = (options: {
         yield* cluster
           .deletePod(pod.name, { gracePeriodSeconds: STOP_GRACE_S })
           .pipe(Effect.mapError(({ message }) => failed(`could not be ended: ${message}`)))
-        yield* Fiber.join(running).pipe(
+        const { lastWords } = yield* Fiber.join(running).pipe(
           Effect.mapError(({ message }) => failed(`failed: ${message}`)),
           Effect.timeoutFail({ duration: STOP_TIMEOUT, onTimeout: () => failed(`did not end within ${STOP_TIMEOUT}`) })
         )
-        const text = summaryIn(lines)
+        const text = summaryIn(lastWords?.split("\n") ?? []) ?? summaryIn(lines)
         if (text === undefined) return yield* failed("left no summary")
         return yield* Schema.decodeUnknown(Schema.parseJson(LoadSummary))(text).pipe(
           Effect.mapError((error) => failed(`left a summary that can't be read: ${error.message}`))

@@ -5,7 +5,7 @@
  */
 import { mkdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { Effect, Fiber, Ref } from "effect"
+import { Effect, Fiber, Schedule } from "effect"
 import { DriverFailed, type JobOptions, type JobOutcome, type KubeObject, type ManifestRefused } from "../Driver.ts"
 import type { Api, ApiError } from "./Api.ts"
 import { explain } from "./Explain.ts"
@@ -74,6 +74,7 @@ export const limitOf = (job: KubeObject, timeoutMs: number): number => {
 interface Ended {
   readonly exitCode: number
   readonly notes: ReadonlyArray<string>
+  readonly lastWords?: string
 }
 
 /** How the pod ended, or undefined while it has not. Pure. */
@@ -83,7 +84,9 @@ export const endOf = (pod: Pod): Ended | undefined => {
   if (phase !== "Succeeded" && phase !== "Failed") return undefined
   const worst = Math.max(0, ...ended.map((state) => state?.exitCode ?? 0))
   const reason = pod.status?.reason
+  const lastWords = ended.findLast((state) => state?.message !== undefined)?.message
   return {
+    ...(lastWords === undefined ? {} : { lastWords }),
     exitCode: worst > 0 || phase === "Succeeded" ? worst : 1,
     notes: [
       ...(reason === undefined ? [] : [`rehearsal: the pod ended as ${reason}: ${pod.status?.message ?? ""}`]),
@@ -102,6 +105,12 @@ const imageProblem = (pod: Pod): string | undefined => {
     }
   }
   return undefined
+}
+
+/** The pod of an event of a watch, whether it was added, changed or deleted. Pure. */
+const podIn = (line: string): Pod | undefined => {
+  const { type, object } = JSON.parse(line) as { readonly type: string; readonly object: Pod }
+  return type === "ERROR" || type === "BOOKMARK" ? undefined : object
 }
 
 export interface HookHost {
@@ -137,10 +146,18 @@ export const run = (
       options.onLine?.(line)
     }
     const begun = Date.now()
-    const podOf = api
-      .call(pods, { query: { labelSelector: `batch.kubernetes.io/job-name=${name}` } })
-      .pipe(Effect.map((list) => itemsOf<Pod>(list).at(-1)))
-    const seen = yield* Ref.make<Pod | undefined>(undefined)
+    const itsPods = { labelSelector: `batch.kubernetes.io/job-name=${name}` }
+    const podOf = api.call(pods, { query: itsPods }).pipe(Effect.map((list) => itemsOf<Pod>(list).at(-1)))
+    let seen: Pod | undefined
+    /** An end is final: a look that was answered late does not take it back. */
+    const see = (pod: Pod | undefined) => {
+      if (pod !== undefined && (seen === undefined || endOf(seen) === undefined)) seen = pod
+    }
+    // A pod that somebody deletes ends and is gone between two looks. A watch is told both, in that order.
+    const watch = api
+      .lines(pods, { ...itsPods, watch: "true" }, (line) => see(podIn(line)))
+      // The server ends every watch after some minutes.
+      .pipe(Effect.ignore, Effect.repeat(Schedule.spaced(LOOK)))
 
     const follow = (pod: string) =>
       api.lines(`${pods}/${pod}/log`, { follow: "true" }, keep).pipe(
@@ -155,7 +172,7 @@ export const run = (
       )
       while (true) {
         const pod = yield* podOf
-        yield* Ref.set(seen, pod)
+        see(pod)
         if (pod !== undefined) {
           const running = pod.status?.containerStatuses?.some(({ state }) => state?.running !== undefined)
           if (reader === undefined && running === true) reader = yield* Effect.fork(follow(pod.metadata.name))
@@ -169,12 +186,17 @@ export const run = (
             return yield* new DriverFailed({ message: `${title} can't get its image: ${problem}` })
           }
         } else {
+          const ended = seen === undefined ? undefined : endOf(seen)
+          if (ended !== undefined) {
+            yield* readToEnd
+            return ended
+          }
           const status = (yield* api.call(`${jobs}/${name}`))["status"] as
             | { readonly conditions?: ReadonlyArray<{ readonly type: string; readonly message?: string }> }
             | undefined
           const failed = status?.conditions?.find(({ type }) => type === "Failed")
           if (failed !== undefined) {
-            // Somebody deleted the pod, and it is gone between two looks: its last words may still be on their way.
+            // Deleted by force, or with its node: nothing was told of its end.
             yield* readToEnd
             return { exitCode: 1, notes: [`rehearsal: ${failed.message ?? "the Job failed"}`] }
           }
@@ -184,12 +206,11 @@ export const run = (
     }).pipe(Effect.catchTag("ApiError", broken))
 
     /** The whole log as the kubelet has it: a stream may have broken off, or begun after the end of a short container. */
-    const wholeLog = Ref.get(seen).pipe(
-      Effect.flatMap((pod) =>
-        pod === undefined
-          ? Effect.succeed("")
-          : api.text(`${pods}/${pod.metadata.name}/log`, { tailLines: String(MAX_LINES) })
-      ),
+    const wholeLog = Effect.suspend(() =>
+      seen === undefined
+        ? Effect.succeed("")
+        : api.text(`${pods}/${seen.metadata.name}/log`, { tailLines: String(MAX_LINES) })
+    ).pipe(
       Effect.timeout(LOG_TIMEOUT),
       Effect.orElseSucceed(() => "")
     )
@@ -211,7 +232,9 @@ export const run = (
         .pipe(Effect.mapError((error) => explain(raw, error, api.context))),
       () =>
         Effect.gen(function* () {
+          const watching = yield* Effect.fork(watch)
           const ended = yield* Effect.timeoutOption(wait, limitMs)
+          yield* Fiber.interrupt(watching)
           yield* collect
           if (ended._tag === "Some") ended.value.notes.forEach(keep)
           else keep(`rehearsal: ${title} was ended after ${limitMs / 1000} s`)
@@ -219,7 +242,10 @@ export const run = (
             exitCode: ended._tag === "Some" ? ended.value.exitCode : TIMED_OUT,
             durationMs: Date.now() - begun,
             log: [...log],
-            timedOut: ended._tag === "None"
+            timedOut: ended._tag === "None",
+            ...(ended._tag === "Some" && ended.value.lastWords !== undefined
+              ? { lastWords: ended.value.lastWords }
+              : {})
           }
         }),
       () => Effect.zipRight(save, remove)

@@ -18,7 +18,13 @@ export interface Meta {
 export interface ContainerState {
   readonly waiting?: { readonly reason?: string; readonly message?: string }
   readonly running?: { readonly startedAt?: string }
-  readonly terminated?: { readonly exitCode: number; readonly reason?: string; readonly signal?: number }
+  readonly terminated?: {
+    readonly exitCode: number
+    readonly reason?: string
+    readonly signal?: number
+    /** What the container wrote to /dev/termination-log: at most 4 KiB, and kept with the pod's status, not on its node. */
+    readonly message?: string
+  }
 }
 
 export interface ContainerStatus {
