@@ -3,6 +3,7 @@ import { Cause, Effect, Option } from "effect"
 import type { EventLog, RunKey } from "../domain/EventLog.ts"
 import { RunFailed } from "../domain/Run.ts"
 import type { AgentWorkflowPayload, Answer, StepFailed } from "./AgentWorkflow.ts"
+import type { Model } from "./model/Model.ts"
 import * as step from "./steps.ts"
 
 const notUndone = (left: number) =>
@@ -56,7 +57,11 @@ export const accounted = <R, RC = never>(
     })
   )
 
-export const onCancelled = (payload: AgentWorkflowPayload, executionId: string): Effect.Effect<void, never, EventLog> =>
-  step
-    .end({ ...payload, executionId }, { _tag: "Cancelled", by: "workflow" })
-    .pipe(Effect.catchAll((error) => Effect.logError("A cancelled run's end could not be recorded", error)))
+export const onCancelled = (
+  payload: AgentWorkflowPayload,
+  executionId: string
+): Effect.Effect<void, never, EventLog | Model> =>
+  step.end({ ...payload, executionId }, { _tag: "Cancelled", by: "workflow" }).pipe(
+    Effect.andThen(step.accountForSeen({ ...payload, executionId }, payload)),
+    Effect.catchAll((error) => Effect.logError("A cancelled run's end could not be recorded", error))
+  )

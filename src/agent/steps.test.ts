@@ -4,8 +4,8 @@ import { until } from "../../test/support/wait.ts"
 import type { RecordedEvent } from "../domain/Event.ts"
 import { EventLog, type RunKey } from "../domain/EventLog.ts"
 import { EventId, RunId, SessionId, TenantId } from "../domain/Ids.ts"
-import { Model } from "./model/Model.ts"
-import { callModel, undoTool } from "./steps.ts"
+import { Model, ModelError } from "./model/Model.ts"
+import { accountForSeen, callModel, plan, undoTool } from "./steps.ts"
 import { Tools } from "./tools/Tools.ts"
 
 const run: RunKey = {
@@ -118,6 +118,43 @@ it.live(
       expect(partly[0]?.outputTokens).toBeGreaterThan(0)
       expect(partly[0]?.outputTokens).toBeLessThan(tokens.length)
     })
+)
+
+it.live("accounts for the plan, and for an answer as the provider counts it, or as far as it came", () =>
+  Effect.gen(function* () {
+    const used: Array<object> = []
+    const rows: Array<RecordedEvent> = []
+    const request = { ...payload, message: "two words " }
+    const billed = { model: "large", inputTokens: 300, outputTokens: 40 }
+    const asking = (answer: Model["Type"]["answer"]): Layer.Layer<Model> =>
+      Layer.succeed(Model, {
+        countTokens: (text) => text.split(" ").length - 1,
+        plan: ({ onUsed }) => Effect.sync(() => onUsed?.(billed)).pipe(Effect.as({ calls: [] })),
+        answer
+      })
+    // A row holds 16 of them. The others were being gathered for the next one.
+    const broken = new ModelError({ message: "cut", retryable: true })
+    const breaksOff = asking(() =>
+      Stream.concat(Stream.fromIterable(tokens.slice(0, 20)).pipe(Stream.rechunk(1)), Stream.fail(broken))
+    )
+    const goesOn = asking(({ written, onUsed }) =>
+      Stream.make(written ?? "", "end ").pipe(Stream.ensuring(Effect.sync(() => onUsed?.(billed))))
+    )
+    const on = (model: Layer.Layer<Model>) => Effect.provide([log(rows, { used }), model])
+    yield* on(goesOn)(plan(run, request))
+    expect(used.splice(0)).toEqual([{ step: "plan", ...billed }])
+    expect(yield* Effect.flip(on(breaksOff)(callModel(run, request)))).toMatchObject({ code: "model-failed" })
+    expect(used.splice(0)).toEqual([{ step: "model", model: request.model, inputTokens: 2, outputTokens: 20 }])
+    // What the first attempt wrote, and what the provider counts of the second.
+    expect(yield* on(goesOn)(callModel(run, request))).toMatchObject({
+      text: `${tokens.slice(0, 16).join("")}end `,
+      outputTokens: 56
+    })
+    expect(used.splice(0)).toEqual([{ step: "model", ...billed, model: request.model, outputTokens: 56 }])
+    // Its runner is gone, and its run was cancelled.
+    yield* on(breaksOff)(accountForSeen(run, request))
+    expect(used).toEqual([{ step: "model", model: request.model, inputTokens: 2, outputTokens: 17 }])
+  })
 )
 
 it.effect("takes a call back once, and asks for another try until it could be", () =>

@@ -5,7 +5,14 @@
 import { Activity } from "@effect/workflow"
 import { Effect, Stream } from "effect"
 import type { Event } from "../domain/Event.ts"
-import { type Entry, EventLog, type EventLogUnavailable, FINAL_STEP, type RunKey } from "../domain/EventLog.ts"
+import {
+  type Entry,
+  EventLog,
+  type EventLogUnavailable,
+  FINAL_STEP,
+  type RunKey,
+  type Usage
+} from "../domain/EventLog.ts"
 import {
   type AgentWorkflowPayload,
   type Answer,
@@ -56,11 +63,17 @@ const request = (run: RunKey, { message, model }: AgentWorkflowPayload, step: st
   idempotencyKey: `${run.executionId}/${step}`
 })
 
-export const plan = (run: RunKey, payload: AgentWorkflowPayload) =>
-  Model.pipe(
-    Effect.flatMap((model) => model.plan(request(run, payload, "plan"))),
-    Effect.mapError(modelFailed)
-  )
+/** A provider's tokens for it count as well. A model that says nothing of them has used none. */
+export const plan = Effect.fn("step.plan")(function* (run: RunKey, payload: AgentWorkflowPayload) {
+  const log = yield* EventLog
+  const model = yield* Model
+  let used: Usage | undefined
+  const made = yield* model
+    .plan({ ...request(run, payload, "plan"), onUsed: (all) => (used = all) })
+    .pipe(Effect.mapError(modelFailed))
+  if (used !== undefined) yield* Effect.mapError(log.recordUsage(run, { step: "plan", ...used }), unavailable)
+  return made
+})
 
 /**
  * Streams the answer into rows. A second run of this step asks the model again, with the same idempotency key, and goes on
@@ -98,12 +111,20 @@ export const callModel = Effect.fn("step.callModel")(function* (
     }
   })
   const asked = request(run, payload, step, before.text)
+  let billed: Usage | undefined
+  // More than the rows hold when it breaks off: what is gathered for a row is lost then.
+  let received = ""
   const tokens = model
-    .answer({ ...asked, onAnswering: (name) => (answering = name) }, attempt)
-    .pipe(Stream.mapError(modelFailed))
+    .answer({ ...asked, onAnswering: (name) => (answering = name), onUsed: (all) => (billed = all) }, attempt)
+    .pipe(
+      Stream.tap((token) => Effect.sync(() => (received += token))),
+      Stream.mapError(modelFailed)
+    )
+  // The provider counts this attempt; what earlier ones wrote is counted by length.
   const used = () => ({
-    inputTokens: model.countTokens(payload.message),
-    outputTokens: model.countTokens(text)
+    inputTokens: billed?.inputTokens ?? model.countTokens(payload.message),
+    outputTokens:
+      billed === undefined ? model.countTokens(received) : model.countTokens(before.text) + billed.outputTokens
   })
   // In this step and not at the run's end, which a run that fails or is cancelled does not reach: its tenant has spent it.
   const account = Effect.suspend(() => log.recordUsage(run, { step, model: answering, ...used() })).pipe(
@@ -112,9 +133,34 @@ export const callModel = Effect.fn("step.callModel")(function* (
   yield* Stream.runForEach(Stream.groupedWithin(tokens, TOKENS_PER_ROW, ROW_EVERY), (row) => {
     text += [...row].join("")
     return flush
-  }).pipe(Effect.tapError(({ code }) => (code === "cancelled" ? account : Effect.void)))
+  }).pipe(
+    // As far as it came. Another attempt that gets further replaces it.
+    Effect.tapError(({ code }) =>
+      received === ""
+        ? Effect.void
+        : code === "cancelled"
+          ? account
+          : Effect.catchAll(account, (error) => Effect.logWarning("A part of an answer was not accounted for", error))
+    )
+  )
   yield* account
   return { text, ...used() } satisfies Answer
+})
+
+/**
+ * Of a run that was cancelled, by what clients have seen: the runner that asked for its answers may be gone, and the answer's
+ * own step is not carried on. What that step recorded itself stays, unless it got less far.
+ */
+export const accountForSeen = Effect.fn("step.accountForSeen")(function* (run: RunKey, payload: AgentWorkflowPayload) {
+  const log = yield* EventLog
+  const model = yield* Model
+  for (const step of ["model", "follow-up"]) {
+    const rows = yield* Effect.mapError(log.ofStep(run.executionId, step), unavailable)
+    const text = rows.map(({ event }) => (event._tag === "Token" ? event.text : "")).join("")
+    if (text === "") continue
+    const used = { inputTokens: model.countTokens(payload.message), outputTokens: model.countTokens(text) }
+    yield* Effect.mapError(log.recordUsage(run, { step, model: payload.model, ...used }), unavailable)
+  }
 })
 
 /** A tool may have effects elsewhere, so it is not called again when its result is known. */

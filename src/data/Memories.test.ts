@@ -11,8 +11,10 @@ import * as OpenAiEmbedding from "../agent/model/OpenAiEmbedding.ts"
 import { type Policies, ToolPolicies } from "../agent/tools/Policy.ts"
 import * as AgentTools from "../agent/tools/Tools.ts"
 import { Embedding, EmbeddingUnavailable } from "../domain/Embedding.ts"
+import type { Spender } from "../domain/EventLog.ts"
 import { TenantId } from "../domain/Ids.ts"
-import { Memory, memoryLimits, type Rememberer } from "../domain/Memory.ts"
+import { Memory, memoryLimits } from "../domain/Memory.ts"
+import { eventLog } from "../events/EventStore.ts"
 import * as Gates from "../gates/Database.ts"
 import * as Database from "../runtime/Database.ts"
 import { databaseFromUrl } from "../runtime/Settings.ts"
@@ -20,7 +22,7 @@ import * as Memories from "./Memories.ts"
 
 const acme = TenantId.make("acme")
 const other = TenantId.make("other")
-const of = (tenantId: TenantId): Rememberer => ({ tenantId, executionId: `execution-of-${tenantId}` })
+const of = (tenantId: TenantId): Spender => ({ tenantId, executionId: `execution-of-${tenantId}` })
 
 const policies: Policies = {
   default: { tools: ["remember", "recall"], hosts: [] },
@@ -46,7 +48,7 @@ const onDatabase = <E>(
       Effect.provide(
         AgentTools.layer.pipe(
           Layer.provideMerge(Memories.layer),
-          Layer.provide([Layer.succeed(ToolPolicies, policies), embedding]),
+          Layer.provide([Layer.succeed(ToolPolicies, policies), embedding, eventLog]),
           Layer.provide(
             Database.layer(databaseFromUrl(database.urlOf("runtime")), { applicationName: "test", maxConnections: 10 })
           )
@@ -57,7 +59,7 @@ const onDatabase = <E>(
 
 const texts = (tenant: TenantId, question: string) =>
   Effect.flatMap(Memory, (memory) =>
-    Effect.map(memory.recall(tenant, question), (found) => found.map(({ text }) => text))
+    Effect.map(memory.recall(of(tenant), "recall", question), (found) => found.map(({ text }) => text))
   )
 
 it.scopedLive("finds what shares a word with a question, the closest first, and of its own tenant alone", () =>
@@ -132,6 +134,18 @@ it.scopedLive("finds by the provider's vectors what means the same in other word
         expect(yield* texts(other, "Who owns an automobile?")).toEqual(["Bob has a car, a secret of other"])
         expect(yield* database.query("select distinct embedded_by as by from agents.memories")).toEqual([
           { by: "text-embedding-3-small/512" }
+        ])
+        // Each call once, to the run that made it. The provider counts a token a text.
+        yield* memory.remember(of(acme), "1", "Ann drives to work")
+        expect(
+          yield* database.query(
+            `select step, input_tokens::int as used from agents.token_usage
+             where tenant_id = 'acme' and model = 'text-embedding-3-small' order by step`
+          )
+        ).toEqual([
+          { step: "1", used: 1 },
+          { step: "2", used: 1 },
+          { step: "recall", used: 1 }
         ])
       }),
     provider

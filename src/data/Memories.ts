@@ -8,6 +8,7 @@
 import { SqlClient, type SqlError } from "@effect/sql"
 import { Effect, Layer, Schedule, Schema } from "effect"
 import { Embedding, type Vector } from "../domain/Embedding.ts"
+import { EventLog, type Spender, type Usage } from "../domain/EventLog.ts"
 import { Memory, MemoryUnavailable, memoryLimits, NotRemembered } from "../domain/Memory.ts"
 import * as Statement from "../domain/Statement.ts"
 
@@ -126,6 +127,7 @@ const AWAY = "The memory can't be reached at the moment."
 const make = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   const embedding = yield* Embedding
+  const log = yield* EventLog
   const patient = <A>(work: Effect.Effect<A, SqlError.SqlError, SqlClient.SqlClient>) =>
     work.pipe(
       Effect.provideService(SqlClient.SqlClient, sql),
@@ -133,17 +135,29 @@ const make = Effect.gen(function* () {
       Effect.tapError((error) => Effect.logWarning("The memory did not answer", error))
     )
 
-  const embed = (texts: ReadonlyArray<string>) =>
-    embedding.embed(texts).pipe(
-      Effect.tapError((error) => Effect.logWarning("Memories are kept and searched without vectors", error)),
-      Effect.orElseSucceed((): ReadonlyArray<Vector> => [])
-    )
+  const embed = (run: Spender, key: string, texts: ReadonlyArray<string>) =>
+    Effect.gen(function* () {
+      let used: Usage | undefined
+      const vectors = yield* embedding
+        .embed(texts, (all) => (used = all))
+        .pipe(
+          Effect.tapError((error) => Effect.logWarning("Memories are kept and searched without vectors", error)),
+          Effect.orElseSucceed((): ReadonlyArray<Vector> => [])
+        )
+      if (used !== undefined) {
+        yield* log
+          .recordUsage(run, { step: key, ...used })
+          .pipe(Effect.catchAll((error) => Effect.logWarning("An embedding was not accounted for", error)))
+      }
+      return vectors
+    })
 
   /** The question's vector. In the same call the tenant's memories that lack one get theirs. */
-  const vectorFor = (tenantId: string, question: string) =>
+  const vectorFor = (run: Spender, key: string, question: string) =>
     Effect.gen(function* () {
+      const { tenantId } = run
       const late = yield* patient(withoutVector.run(tenantId, embedding.name, CAUGHT_UP))
-      const [asked, ...vectors] = yield* embed([question, ...late.map(({ text }) => text)])
+      const [asked, ...vectors] = yield* embed(run, key, [question, ...late.map(({ text }) => text)])
       if (vectors.length > 0) {
         const kept = late.map(({ id }, index) => ({ id, embedding: vectors[index] }))
         yield* patient(keepVectors.run(tenantId, embedding.name, JSON.stringify(kept)))
@@ -152,8 +166,9 @@ const make = Effect.gen(function* () {
     })
 
   return Memory.of({
-    remember: Effect.fn("Memory.remember")(function* ({ tenantId, executionId }, key, text) {
-      const [vector] = yield* embed([text])
+    remember: Effect.fn("Memory.remember")(function* (run, key, text) {
+      const { tenantId, executionId } = run
+      const [vector] = yield* embed(run, key, [text])
       const by = vector === undefined ? null : embedding.name
       const [found] = yield* patient(
         sql.withTransaction(
@@ -172,10 +187,10 @@ const make = Effect.gen(function* () {
         message: `The tenant's memory is full: it holds ${memoryLimits.perTenant}.`
       })
     }),
-    recall: Effect.fn("Memory.recall")((tenantId, question) =>
-      vectorFor(tenantId, question).pipe(
+    recall: Effect.fn("Memory.recall")((run, key, question) =>
+      vectorFor(run, key, question).pipe(
         Effect.flatMap((vector) =>
-          patient(recallSome.run(tenantId, question, memoryLimits.recalled, vector, embedding.name, embedding.near))
+          patient(recallSome.run(run.tenantId, question, memoryLimits.recalled, vector, embedding.name, embedding.near))
         ),
         Effect.mapError(() => new MemoryUnavailable({ message: AWAY }))
       )
@@ -189,4 +204,4 @@ const make = Effect.gen(function* () {
   })
 })
 
-export const layer: Layer.Layer<Memory, never, SqlClient.SqlClient | Embedding> = Layer.effect(Memory, make)
+export const layer: Layer.Layer<Memory, never, SqlClient.SqlClient | Embedding | EventLog> = Layer.effect(Memory, make)

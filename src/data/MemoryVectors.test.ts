@@ -5,8 +5,10 @@ import { Context, Effect, Layer } from "effect"
 import { type PgvectorServer, pgvectorServer } from "../../test/support/pgvector-server.ts"
 import * as LocalEmbedding from "../agent/model/LocalEmbedding.ts"
 import { currentSurface } from "../bin/cli/surfaceSource.ts"
+import type { Spender } from "../domain/EventLog.ts"
 import { TenantId } from "../domain/Ids.ts"
-import { Memory, type Rememberer } from "../domain/Memory.ts"
+import { Memory } from "../domain/Memory.ts"
+import { eventLog } from "../events/EventStore.ts"
 import * as Gates from "../gates/Database.ts"
 import * as Drift from "../gates/migrations/Drift.ts"
 import { readFolder } from "../gates/migrations/MigrationFile.ts"
@@ -17,7 +19,7 @@ import { databaseFromUrl } from "../runtime/Settings.ts"
 import * as Memories from "./Memories.ts"
 
 const MIGRATION = "0015_memory_vectors"
-const of = (tenantId: string): Rememberer => ({ tenantId: TenantId.make(tenantId), executionId: `of-${tenantId}` })
+const of = (tenantId: string): Spender => ({ tenantId: TenantId.make(tenantId), executionId: `of-${tenantId}` })
 
 const migrations = (chosen: (name: string) => boolean) =>
   Effect.map(readFolder(join(import.meta.dirname, "../../migrations")), (files) =>
@@ -73,7 +75,7 @@ it.scopedLive("is compared by pgvector where the migrator may create it, and fou
     yield* Effect.gen(function* () {
       const memory = yield* Memory
       const texts = (tenant: string, question: string) =>
-        Effect.map(memory.recall(TenantId.make(tenant), question), (found) => found.map(({ text }) => text))
+        Effect.map(memory.recall(of(tenant), "recall", question), (found) => found.map(({ text }) => text))
       yield* memory.remember(of("acme"), "1", "Die Kundenrechnungen gehen an das Büro in Bern")
       yield* memory.remember(of("acme"), "2", "The VPN needs a hardware token")
       yield* memory.remember(of("other"), "1", "Kundenrechnungen von other")
@@ -83,7 +85,13 @@ it.scopedLive("is compared by pgvector where the migrator may create it, and fou
       expect(
         yield* server.query("select from agents.memories where words @@ plainto_tsquery('english', $1)", ["Rechnung"])
       ).toEqual([])
-    }).pipe(Effect.provide(Memories.layer.pipe(Layer.provide([LocalEmbedding.layer, connected(server)]))))
+    }).pipe(
+      Effect.provide(
+        Memories.layer.pipe(
+          Layer.provide([LocalEmbedding.layer, eventLog.pipe(Layer.provide(connected(server))), connected(server)])
+        )
+      )
+    )
   })
 )
 

@@ -1,5 +1,6 @@
 /** Texts as vectors: the closer two are, the more their texts have in common. `data/Memories.ts` searches by them. */
 import { Context, type Effect, Schema } from "effect"
+import type { Usage } from "./EventLog.ts"
 
 /** The message names no text: it is logged. */
 export class EmbeddingUnavailable extends Schema.TaggedError<EmbeddingUnavailable>()("EmbeddingUnavailable", {
@@ -15,7 +16,13 @@ export class Embedding extends Context.Tag("domain/Embedding")<
     readonly name: string
     /** The distance (1 less the cosine) up to which two texts are about the same. */
     readonly near: number
-    /** A vector of length 1 for each text, in their order; of length 0 for a text that says nothing. */
-    readonly embed: (texts: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<Vector>, EmbeddingUnavailable>
+    /**
+     * A vector of length 1 for each text, in their order; of length 0 for a text that says nothing. `onUsed` is told what the
+     * provider counts for it; a method that costs nothing tells nothing.
+     */
+    readonly embed: (
+      texts: ReadonlyArray<string>,
+      onUsed?: (used: Usage) => void
+    ) => Effect.Effect<ReadonlyArray<Vector>, EmbeddingUnavailable>
   }
 >() {}

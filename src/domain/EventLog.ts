@@ -49,6 +49,9 @@ export interface Usage {
   readonly outputTokens: number
 }
 
+/** Whose use it is. */
+export type Spender = Pick<RunKey, "tenantId" | "executionId">
+
 /** The last event of an execution has this key whichever it is, so that there is exactly one. */
 export const FINAL_STEP = "final"
 /** The first event of an execution. */
@@ -95,12 +98,15 @@ export class EventLog extends Context.Tag("domain/EventLog")<
       step: string
     ) => Effect.Effect<ReadonlyArray<RecordedEvent>, EventLogUnavailable>
     readonly run: (tenantId: TenantId, runId: RunId) => Effect.Effect<Option.Option<RunView>, EventLogUnavailable>
-    /** Of one answer: once per execution and step, whatever is run twice, and whether or not the run is still open. */
+    /**
+     * Of one step: once per execution and step, whatever is run twice, and whether or not the run is still open. Who has got
+     * further with the same step replaces what was recorded of its beginning.
+     */
     readonly recordUsage: (
-      run: RunKey,
+      run: Spender,
       usage: Usage & { readonly step: string }
     ) => Effect.Effect<void, EventLogUnavailable>
-    /** Of all answers of a run: records what is missing of it. */
-    readonly settleUsage: (run: RunKey, total: Usage) => Effect.Effect<void, EventLogUnavailable>
+    /** Of all answers of a run, and not of what it used besides: records what is missing of it. */
+    readonly settleUsage: (run: Spender, total: Usage) => Effect.Effect<void, EventLogUnavailable>
   }
 >() {}

@@ -1,6 +1,6 @@
 /** What a tenant's runs know from earlier ones. Tools use it; `data/Memories.ts` keeps it in Postgres. */
 import { Context, type Effect, Schema } from "effect"
-import type { RunKey } from "./EventLog.ts"
+import type { Spender } from "./EventLog.ts"
 import type { TenantId } from "./Ids.ts"
 
 export const memoryLimits = {
@@ -26,17 +26,18 @@ export class MemoryUnavailable extends Schema.TaggedError<MemoryUnavailable>()("
   message: Schema.String
 }) {}
 
-/** The writer: only an open run may. */
-export type Rememberer = Pick<RunKey, "tenantId" | "executionId">
-
 export class Memory extends Context.Tag("domain/Memory")<
   Memory,
   {
-    /** Answers the memory's id. Once for a key, whoever calls again. */
-    readonly remember: (run: Rememberer, key: string, text: string) => Effect.Effect<string, NotRemembered>
-    /** Memories that share a word with the question or say about the same, the closest first, newer ones before older. */
+    /** Answers the memory's id. Once for a key, whoever calls again. Only an open run may. */
+    readonly remember: (run: Spender, key: string, text: string) => Effect.Effect<string, NotRemembered>
+    /**
+     * Memories of the run's tenant that share a word with the question or say about the same, the closest first, newer ones
+     * before older. What the vectors cost is the run's, under the key, as it is of `remember`.
+     */
     readonly recall: (
-      tenantId: TenantId,
+      run: Spender,
+      key: string,
       question: string
     ) => Effect.Effect<ReadonlyArray<Remembered>, MemoryUnavailable>
     /** False when there was none. */

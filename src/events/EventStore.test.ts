@@ -200,13 +200,23 @@ describe("EventStore", () => {
 
           const both = key("s", "both")
           yield* accept(both)
+          // It broke off; another attempt got further, and a stale one less far.
+          yield* record(both, "model", 2, 3)
           yield* record(both, "model", 2, 5)
-          yield* record(both, "model", 2, 7)
+          yield* record(both, "model", 2, 4)
+          // Neither is an answer: they are no part of what the run's end settles.
+          yield* record(both, "plan", 100, 100)
+          yield* record(both, "both/tool:1", 100, 0)
           yield* append(both, final(cancelled))
           // Its run is over, and it has answered all the same.
           yield* record(both, "follow-up", 1, 3)
           yield* settle(both, 3, 8)
-          expect(yield* counted(both)).toEqual(["follow-up AgentWorkflow 1 3", "model AgentWorkflow 2 5"])
+          expect(yield* counted(both)).toEqual([
+            "both/tool:1 AgentWorkflow 100 0",
+            "follow-up AgentWorkflow 1 3",
+            "model AgentWorkflow 2 5",
+            "plan AgentWorkflow 100 100"
+          ])
 
           // The release before recorded nothing of its first answer, or nothing of its second.
           const first = key("s", "first")
@@ -215,11 +225,16 @@ describe("EventStore", () => {
           expect(yield* counted(first)).toEqual([])
           const second = key("s", "second")
           yield* accept(second)
+          yield* record(second, "plan", 100, 100)
           yield* record(second, "model", 2, 5)
           for (const run of [first, second]) yield* settle(run, 3, 8)
           for (const run of [first, second]) yield* settle(run, 3, 8)
           expect(yield* counted(first)).toEqual(["rest AgentWorkflow 3 8"])
-          expect(yield* counted(second)).toEqual(["model AgentWorkflow 2 5", "rest AgentWorkflow 1 3"])
+          expect(yield* counted(second)).toEqual([
+            "model AgentWorkflow 2 5",
+            "plan AgentWorkflow 100 100",
+            "rest AgentWorkflow 1 3"
+          ])
 
           // Of a tenant that was removed.
           yield* record(key("s", "removed"), "model", 1, 1)

@@ -325,11 +325,12 @@ order by c.key, e.event_id`,
 })
 
 /**
- * What a model's answer used: once per execution and step, and whether the run is open or not, since one that was cancelled
- * meanwhile has spent it all the same. Of a removed tenant nothing is recorded: its runs are gone, and while this is under way
+ * What a step used: once per execution and step, and whether the run is open or not, since one that was cancelled
+ * meanwhile has spent it all the same. An answer that broke off was recorded as far as it came: the attempt that got further
+ * replaces it, and one that got less far changes nothing. Of a removed tenant nothing is recorded: its runs are gone, and while this is under way
  * the lock holds up who removes them.
  * When the first answer of an execution is not on record, a release gave it that leaves all of it to the run's last step.
- * This one is left to it too then (`settleUsage`): that release would count it again.
+ * The second is left to it too then (`settleUsage`): that release would count it again.
  */
 export const recordUsage = Statement.make<
   [tenantId: string, executionId: string, step: string, model: string, inputTokens: number, outputTokens: number]
@@ -339,13 +340,15 @@ export const recordUsage = Statement.make<
 insert into agents.token_usage (tenant_id, execution_id, step, workflow, model, input_tokens, output_tokens)
 select $1, $2, $3, run.workflow, $4, $5, $6
 from (select r.workflow from agents.runs r where r.tenant_id = $1 and r.execution_id = $2 for key share) as run
-where $3 = 'model' or exists (select from agents.token_usage u where u.execution_id = $2 and u.step = 'model')
-on conflict (execution_id, step) do nothing`,
+where $3 <> 'follow-up' or exists (select from agents.token_usage u where u.execution_id = $2 and u.step = 'model')
+on conflict (execution_id, step) do update set model = excluded.model,
+  input_tokens = greatest(token_usage.input_tokens, excluded.input_tokens), output_tokens = excluded.output_tokens
+where excluded.output_tokens > token_usage.output_tokens`,
   row: Statement.NoRow,
   probe: ["probe", "probe", "model", "probe", 1, 1]
 })
 
-/** What a run used as a whole, less what is on record. */
+/** What a run's answers used as a whole, less what is on record of them. */
 export const settleUsage = Statement.make<
   [tenantId: string, executionId: string, model: string, inputTokens: number, outputTokens: number]
 >()({
@@ -356,7 +359,7 @@ select $1, $2, 'rest', run.workflow, $3, greatest($4 - known.input, 0), greatest
 from (select r.workflow from agents.runs r where r.tenant_id = $1 and r.execution_id = $2 for key share) as run,
   (
     select coalesce(sum(u.input_tokens), 0)::bigint as input, coalesce(sum(u.output_tokens), 0)::bigint as output
-    from agents.token_usage u where u.execution_id = $2
+    from agents.token_usage u where u.execution_id = $2 and u.step in ('model', 'follow-up', 'rest')
   ) as known
 where $4 > known.input or $5 > known.output
 on conflict (execution_id, step) do nothing`,

@@ -40,7 +40,7 @@ const agent = (models: ModelSettings) =>
     Layer.provide([
       ObservedLog.layer(eventLog),
       Models.layer(models),
-      Layer.provide(Tools.layer, Layer.provide(Memories.layer, Models.embedding(models))),
+      Layer.provide(Tools.layer, Layer.provide(Memories.layer, [Models.embedding(models), eventLog])),
       HandoverLive.layer
     ]),
     Layer.provide(Models.policies(models))

@@ -352,7 +352,7 @@ export const promises: ReadonlyArray<Promised> = [
   },
   {
     id: "C4",
-    says: "Use of tokens per tenant, execution and model, and what it cost at the prices of its day",
+    says: "Use of tokens (answers whole or in part, plans, vectors) per tenant, execution and model, and what it cost at the prices of its day",
     tests: [
       ["src/data/Usage.test.ts", "costs each call what its model cost at that moment, exactly"],
       [
@@ -364,6 +364,15 @@ export const promises: ReadonlyArray<Promised> = [
         "src/agent/steps.test.ts",
         "accounts for an answer in its own step, to the model that gave it, and for the part of one whose run is cancelled meanwhile"
       ],
+      [
+        "src/agent/steps.test.ts",
+        "accounts for the plan, and for an answer as the provider counts it, or as far as it came"
+      ],
+      [
+        "src/agent/model/OpenAiModel.test.ts",
+        "plans the calls of the model's answer in order, and a person's approval"
+      ],
+      [memories, "finds by the provider's vectors what means the same in other words, and of its own tenant alone"],
       ["src/data/Usage.test.ts", "adds amounts without losing a place"]
     ]
   },

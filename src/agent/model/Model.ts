@@ -1,5 +1,6 @@
 /** The model that an agent asks. One service, so that which model answers is a matter of wiring. */
 import { Context, Data, type Effect, type Stream } from "effect"
+import type { Usage } from "../../domain/EventLog.ts"
 import type { TenantId } from "../../domain/Ids.ts"
 import type { Plan } from "../v2/AgentWorkflow.ts"
 
@@ -13,6 +14,8 @@ export interface ModelRequest {
   readonly written?: string
   /** Told which model it is that begins to answer, when that may be another than was asked for. */
   readonly onAnswering?: (model: string) => void
+  /** Told what the provider counts for this one call, where it says so: the bill, and not a rule of thumb. */
+  readonly onUsed?: (used: Usage) => void
 }
 
 export class ModelError extends Data.TaggedError("ModelError")<{

@@ -70,15 +70,16 @@ const make = (options: OpenAiEmbeddingOptions) =>
     return Embedding.of({
       name: `${options.model}/${DIMENSIONS}`,
       near: NEAR,
-      embed: Effect.fn("Embedding.embed")(function* (texts) {
+      embed: Effect.fn("Embedding.embed")(function* (texts, onUsed) {
         const [first, ...others] = texts.filter((text) => !isBlank(text))
         if (first === undefined) return texts.map(() => nothing)
-        const { data } = yield* request([first, ...others]).pipe(
+        const { data, usage } = yield* request([first, ...others]).pipe(
           Effect.tapError((failure) => (failure.kind === "never" ? Effect.void : Effect.sleep(PAUSE))),
           Effect.retry({ times: 1, while: ({ kind }) => kind !== "never" }),
           Effect.mapError(({ message }) => new EmbeddingUnavailable({ message })),
           Effect.timeoutFail({ duration: options.patience ?? PATIENCE, onTimeout: () => unavailable("was silent") })
         )
+        onUsed?.({ model: options.model, inputTokens: usage.prompt_tokens, outputTokens: 0 })
         const vectors = yield* vectorsOf(others.length + 1, data)
         return texts.map((text) => (isBlank(text) ? nothing : vectors.shift()!))
       })

@@ -51,7 +51,7 @@ it.scopedLive("streams the pieces of an answer as they come, and passes over eve
 
 it.scopedLive("plans the calls of the model's answer in order, and a person's approval", () =>
   Effect.gen(function* () {
-    const { asked, model, request, script } = yield* world()
+    const { answer, asked, model, request, script } = yield* world()
     script({
       calls: [
         { name: "calculate", arguments: JSON.stringify({ input: "6*7" }) },
@@ -68,6 +68,13 @@ it.scopedLive("plans the calls of the model's answer in order, and a person's ap
     })
     expect(asked[0]?.body.tools?.map(({ name }) => name)).toEqual(["calculate", "ask_for_approval"])
     expect(asked[0]?.headers["idempotency-key"]).toBe("run/model/large")
+    // The provider's count, of a plan and of an answer, and of the model that gave it.
+    const used: Array<object> = []
+    const onUsed = (all: object) => void used.push(all)
+    yield* model.plan({ ...request, onUsed })
+    script({ status: 500 }, { status: 500 }, { text: ["ok"] })
+    yield* answer({ onUsed })
+    expect(used).toEqual(["large", "small"].map((name) => ({ model: name, inputTokens: 3, outputTokens: 5 })))
   })
 )
 

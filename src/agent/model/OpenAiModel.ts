@@ -68,6 +68,14 @@ class Candidate extends Context.Tag("agent/model/Candidate")<Candidate, string>(
 
 const ApprovalInput = Schema.parseJson(Schema.Struct({ reason: Schema.String }))
 
+const tellUsed = (
+  model: string,
+  { onUsed }: ModelRequest,
+  usage: { readonly input_tokens: number; readonly output_tokens: number } | undefined
+) => {
+  if (usage !== undefined) onUsed?.({ model, inputTokens: usage.input_tokens, outputTokens: usage.output_tokens })
+}
+
 const functionTool = (name: string, description: string, properties: Readonly<Record<string, unknown>>) => ({
   type: "function" as const,
   name,
@@ -180,9 +188,12 @@ const make = (options: OpenAiOptions) =>
                     return Effect.succeed(event.delta)
                   // Both: the library passes over events that it can't decode, and the last one holds all of the response.
                   case "response.output_text.done":
+                    whole = true
+                    return Effect.succeed("")
                   case "response.completed":
                   case "response.incomplete":
                     whole = true
+                    tellUsed(model, request, event.response.usage)
                     return Effect.succeed("")
                   case "response.failed":
                   case "error":
@@ -252,6 +263,7 @@ const make = (options: OpenAiOptions) =>
                 Effect.mapError(fromAiError(model, Date.now)),
                 Effect.timeoutFail({ duration: limits.silence, onTimeout: silent(model) })
               )
+            tellUsed(model, request, response.usage)
             return response.output.flatMap((item) =>
               item.type === "function_call" ? [{ tool: item.name, arguments: item.arguments }] : []
             )

@@ -34,9 +34,9 @@ export const recall: Tool<Memory> = {
   name: "recall",
   description: `Finds at most ${memoryLimits.recalled} facts that earlier runs of this tenant remembered.`,
   input: "Some words that such a fact holds",
-  run: (input, { run }) =>
+  run: (input, { run, idempotencyKey }) =>
     Memory.pipe(
-      Effect.flatMap((memory) => memory.recall(run.tenantId, input)),
+      Effect.flatMap((memory) => memory.recall(run, idempotencyKey, input)),
       Effect.mapBoth({
         onSuccess: (found) => {
           const lines = found.map(({ id, text }) => `${id}: ${text.replaceAll("\n", " ")}`)
