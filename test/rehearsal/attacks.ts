@@ -130,6 +130,12 @@ export const attacks: ReadonlyArray<Attack> = [
     path: `/v1/${PARENT}/targets/dev?updateMask=requireAproval`,
     body: '{"requireApproval":true}'
   },
+  {
+    what: "a mask into a map",
+    method: "PATCH",
+    path: `/v1/${PARENT}/targets/dev?updateMask=labels.team`,
+    body: '{"labels":{"team":"x"}}'
+  },
   { what: "a page of letters", path: `/v1/${PARENT}/targets?pageSize=many` },
   // Texts that the database can't keep.
   { what: "a zero byte in a text", method: "PATCH", path: target, body: '{"description":"a\\u0000b"}' },

@@ -94,8 +94,15 @@ describe("the engine", () => {
         expect(yield* server.call("POST", `v1/${PIPELINE}/releases?releaseId=r-9`, release)).toMatchObject(
           refusal(/"tiny" is suspended/)
         )
-        const { body: suspended } = yield* server.call("GET", `v1/${PIPELINE}`)
-        yield* patch(PIPELINE, { ...suspended, suspended: false })
+        // Of what a mask names, and nothing else: the stages stay.
+        yield* server.call("PATCH", `v1/${PIPELINE}?updateMask=suspended`, {})
+        const cluster = `${PARENT}/clusters/other`
+        yield* server.call("PATCH", `v1/${PARENT}/targets/dev?updateMask=gke.cluster`, { gke: { cluster } })
+        yield* server.call("PATCH", `v1/${PARENT}/targets/dev?updateMask=gke.internalIp`, { gke: { internalIp: true } })
+        expect((yield* server.call("GET", `v1/${PARENT}/targets/dev`)).body["gke"]).toEqual({
+          cluster,
+          internalIp: true
+        })
 
         yield* order(`${PIPELINE}/releases/r-1`, "abandon")
         expect(yield* begin("r-1", "to-dev")).toMatchObject(refusal(/"r-1" is abandoned/))

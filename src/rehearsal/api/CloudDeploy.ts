@@ -19,7 +19,8 @@ import { Rollouts, user } from "../engine/Rollouts.ts"
 import type { Sources } from "../engine/Source.ts"
 import { Store } from "../engine/Store.ts"
 import * as TimedPromotion from "../engine/TimedPromotion.ts"
-import { mismatches, shapeOf, withoutNulls } from "../schema/GoogleSchema.ts"
+import { mismatches, withoutNulls } from "../schema/GoogleSchema.ts"
+import { masked, parseMask } from "./FieldMask.ts"
 import { parseFilter, sorted } from "./Filter.ts"
 import type { Objects } from "./Objects.ts"
 
@@ -239,32 +240,18 @@ export const make = (parts: { readonly objects: Objects; readonly sources: Sourc
         if (!ID.test(lastOf(request.name)))
           return yield* fail("INVALID_ARGUMENT", `"${lastOf(request.name)}" is no id.`)
         const body = yield* typed(type, request.body)
-        const paths = (request.query["updateMask"] || "*").split(",").map((path) => path.trim())
-        const fields = paths.map((path) =>
-          path.split(".")[0]!.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase())
+        const paths = yield* Either.mapLeft(parseMask(type, request.query["updateMask"] ?? ""), (message) =>
+          fail("INVALID_ARGUMENT", message)
         )
-        const unknown = fields.findIndex(
-          (field) => field !== "*" && !Object.hasOwn(shapeOf("clouddeploy", type).properties ?? {}, field)
-        )
-        if (unknown !== -1) {
-          return yield* fail(
-            "INVALID_ARGUMENT",
-            `updateMask: a ${type} has no field "${paths[unknown]!.slice(0, 80)}".`
-          )
-        }
         const change = Effect.gen(function* () {
           const found = (yield* store.find(request.name))?.resource
           if (found === undefined && !truthy(request.query["allowMissing"])) return yield* notFound(request.name)
           if (collection === "automations") yield* store.get(pipelineOf(request.name))
           yield* sameEtag(body["etag"], found)
           const settable = Object.fromEntries(Object.entries(body).filter(([key]) => !OUTPUT_ONLY.includes(key)))
-          const whole = paths.includes("*") || found === undefined
-          const next = whole
-            ? settable
-            : {
-                ...Object.fromEntries(Object.entries(found).filter(([key]) => !fields.includes(key))),
-                ...Object.fromEntries(Object.entries(settable).filter(([key]) => fields.includes(key)))
-              }
+          // What is only put out stays as it is, though the mask names it.
+          const asked = paths?.filter(([field]) => !OUTPUT_ONLY.includes(field ?? ""))
+          const next = asked === undefined || found === undefined ? settable : masked(found, settable, asked)
           const made: Resource = { ...next, name: request.name }
           return truthy(request.query["validateOnly"]) ? made : yield* store.put(made)
         })
