@@ -514,9 +514,13 @@ export const promises: ReadonlyArray<Promised> = [
         "holds commit, digest, surface, migrations, approval, evidence and durations, and a later phase completes it"
       ],
       [rolloutRecord, "is its images, who approved it and when, and when each job ran"],
-      [rolloutRecord, "is said to be unknown, with the reason, where it may not be asked, and fails nothing"]
+      [rolloutRecord, "is said to be unknown, with the reason, where it may not be asked, and fails nothing"],
+      [
+        "test/rehearsal/record.test.ts",
+        "tells a hook who approved its rollout, its images and when its jobs ran, and lets it change nothing"
+      ]
     ],
-    open: "Google's own answers have not been seen: servers that answer as its documents say stand in for them. On a laptop the record has no approval and no jobs"
+    open: "Google's own answers have not been seen: servers that answer as its documents say stand in for them, and the rehearsal's own API. `deliver rehearse`, which walks without that API, records no approval and no jobs"
   },
   {
     id: "E1",

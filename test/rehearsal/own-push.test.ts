@@ -102,6 +102,19 @@ describe.skipIf(process.env["OWN_PUSH"] !== "1")("git push of this repository", 
         expect(staging).toBe("SUCCEEDED")
 
         const host = (yield* HostClient.find(join(Serve.folderOf(cache), "host")))!
+        const recorded = yield* host.call("query", {
+          target: "staging",
+          text: `select approval->>'state' as approval, unknown, jsonb_array_length(images) as images,
+            array(select job->>'job' from jsonb_array_elements(jobs) job) as jobs from agents.rollouts where rollout like $1`
+        })
+        expect(recorded.rows).toEqual([
+          {
+            approval: "DOES_NOT_NEED_APPROVAL",
+            unknown: [],
+            images: 2,
+            jobs: ["predeploy", "deploy", "verify", "postdeploy"]
+          }
+        ])
         const at = yield* host.call("service", { target: "dev", service: "agent-gateway", port: "http" })
         const gateway = GatewayClient.make({
           baseUrl: `http://${at.host}:${at.port}`,

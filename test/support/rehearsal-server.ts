@@ -23,6 +23,7 @@ const [, , name] = process.argv
 const place = [name, process.env.CLOUD_DEPLOY_RELEASE, process.env.CLOUD_DEPLOY_TARGET, process.env.CLOUD_DEPLOY_PHASE].join(" ")
 await new Promise((resolve) => setTimeout(resolve, Number(process.env.TAKES_MS)))
 appendFileSync(process.env.EFFECTS, place + "\\n")
+appendFileSync(process.env.EFFECTS + ".env", JSON.stringify({ ...process.env, HOOK: name }) + "\\n")
 console.log("did " + place)
 if (name === "smoke" && existsSync(new URL("bad", import.meta.url))) process.exit(1)
 `
@@ -97,6 +98,8 @@ export interface TestServer {
   readonly source: string
   readonly deliveryFile: string
   readonly effects: () => ReadonlyArray<string>
+  /** What each hook found around it, in the order of their ends; `HOOK` is its name. */
+  readonly environments: () => ReadonlyArray<Readonly<Record<string, string>>>
   readonly start: Effect.Effect<Serve.ServerAddress, Error>
   /** Starts a server that kills itself, perhaps before it answers its first request. */
   readonly startToDie: (kill: Kill) => Effect.Effect<Serve.ServerAddress, Error>
@@ -197,6 +200,11 @@ export const make = (options: { readonly takesMs: number }): Effect.Effect<TestS
         }),
       alive,
       effects: () => readFileSync(effectsFile, "utf8").split("\n").filter(Boolean).sort(),
+      environments: () =>
+        readFileSync(`${effectsFile}.env`, "utf8")
+          .split("\n")
+          .filter(Boolean)
+          .map((line) => JSON.parse(line) as Record<string, string>),
       start: startWith(undefined),
       startToDie: startWith,
       kill,

@@ -1,5 +1,6 @@
 /** Cloud Deploy's REST API v1, as `gcloud deploy` uses it: a request in, Google's JSON out. Knows nothing of HTTP. */
 import { Effect, Either } from "effect"
+import { user } from "../engine/Caller.ts"
 import { fail, type GoogleError, notFound } from "../engine/GoogleError.ts"
 import * as Policies from "../engine/Policies.ts"
 import {
@@ -15,7 +16,7 @@ import {
   type Target
 } from "../engine/Resources.ts"
 import { isOver } from "../engine/RolloutPlan.ts"
-import { Rollouts, user } from "../engine/Rollouts.ts"
+import { Rollouts } from "../engine/Rollouts.ts"
 import type { Sources } from "../engine/Source.ts"
 import { Store } from "../engine/Store.ts"
 import * as TimedPromotion from "../engine/TimedPromotion.ts"
@@ -30,6 +31,8 @@ export interface ApiRequest {
   readonly name: string
   readonly query: Readonly<Record<string, string>>
   readonly body: unknown
+  /** Who asks, for the audit log. */
+  readonly principal?: string | undefined
 }
 
 /** The collections that can be written: the query parameter with the new id, and the type of the body. */
@@ -183,7 +186,7 @@ export const make = (parts: { readonly objects: Objects; readonly sources: Sourc
               rollbackOfRollout: body["rollbackOfRollout"] as string | undefined,
               validateOnly
             },
-            user(overrides(request.query["overrideDeployPolicy"]?.split(",")))
+            user(overrides(request.query["overrideDeployPolicy"]?.split(",")), request.principal)
           )
           return yield* operation(name, ours(type), "create", made)
         }
@@ -300,11 +303,11 @@ export const make = (parts: { readonly objects: Objects; readonly sources: Sourc
         ? Effect.succeed(body[field])
         : fail("INVALID_ARGUMENT", `The field "${field}" is needed.`)
 
-    const act = (name: string, verb: string, given: unknown): Effect.Effect<unknown, GoogleError> =>
+    const act = (name: string, verb: string, request: ApiRequest): Effect.Effect<unknown, GoogleError> =>
       Effect.gen(function* () {
         const collection = lastOf(name.slice(0, name.lastIndexOf("/")))
-        const as = (type: string) => typed(type, given ?? {})
-        const caller = (body: Body) => user(overrides(body["overrideDeployPolicy"]))
+        const as = (type: string) => typed(type, request.body ?? {})
+        const caller = (body: Body) => user(overrides(body["overrideDeployPolicy"]), request.principal)
         switch (`${collection}:${verb}`) {
           case "rollouts:approve": {
             const body = yield* as("ApproveRolloutRequest")
@@ -423,9 +426,7 @@ export const make = (parts: { readonly objects: Objects; readonly sources: Sourc
           return yield* fail("NOT_FOUND", `There is no collection "${segments.slice(4).join("/")}".`)
         }
         if (verb !== undefined) {
-          return method === "POST"
-            ? yield* act(name, verb, request.body)
-            : yield* fail("NOT_FOUND", `${verb} is a POST.`)
+          return method === "POST" ? yield* act(name, verb, request) : yield* fail("NOT_FOUND", `${verb} is a POST.`)
         }
         if (isCollection && method === "GET")
           return yield* list(collection, { ...request, name: segments.slice(0, -1).join("/") })

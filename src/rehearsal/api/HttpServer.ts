@@ -18,6 +18,7 @@ import type { Rollouts } from "../engine/Rollouts.ts"
 import type { Sources } from "../engine/Source.ts"
 import { Store } from "../engine/Store.ts"
 import type { Host } from "../host/HostClient.ts"
+import * as AuditLog from "./AuditLog.ts"
 import * as CloudDeploy from "./CloudDeploy.ts"
 import * as Objects from "./Objects.ts"
 
@@ -27,6 +28,10 @@ export interface ServerOptions {
   readonly token: string | undefined
   /** Opens the console, and nothing but what its page does. */
   readonly consoleToken: string
+  /** Lets a hook ask what a rollout's record tells, and change nothing. */
+  readonly hookToken: string
+  /** Whom the audit log names: with a token, only one person can ask. */
+  readonly principal: string | undefined
   readonly host: Host
   readonly sources: Sources
   readonly objectFolder: string
@@ -85,6 +90,10 @@ const decoded = (path: string): Effect.Effect<string, GoogleError> =>
 const isOwnHost = (host: string | undefined, port: number) =>
   host !== undefined && [`127.0.0.1:${port}`, `localhost:${port}`].includes(host)
 
+/** What Google lets the account of a hook do: view, and read the log. */
+const isHooks = ({ method }: IncomingMessage, { pathname }: URL) =>
+  method === "GET" ? pathname.startsWith("/v1/") : method === "POST" && pathname === AuditLog.PATH
+
 /** Listens until the scope closes. Gives the port. */
 export const serve = (options: ServerOptions): Effect.Effect<number, ToolFailed, Scope.Scope | Store | Rollouts> =>
   Effect.gen(function* () {
@@ -112,6 +121,7 @@ export const serve = (options: ServerOptions): Effect.Effect<number, ToolFailed,
       if (options.token === undefined) return Effect.void
       const bearer = /^Bearer (.+)$/.exec(request.headers.authorization ?? "")?.[1]
       if (bearer !== undefined && same(bearer, options.token)) return Effect.void
+      if (bearer !== undefined && same(bearer, options.hookToken) && isHooks(request, url)) return Effect.void
       const asking = { method: request.method ?? "GET", path: url.pathname, headers: request.headers }
       return admits(asking, options.consoleToken, request.socket.localPort ?? 0)
         ? Effect.void
@@ -180,6 +190,9 @@ export const serve = (options: ServerOptions): Effect.Effect<number, ToolFailed,
         const open = console_.open(request.method ?? "GET", url, request.socket.localPort ?? 0)
         if (open !== undefined) return yield* open
         yield* guard(request, url)
+        if (url.pathname === AuditLog.PATH && request.method === "POST") {
+          return yield* AuditLog.entries(store, yield* parsed(yield* read(request, JSON_LIMIT_BYTES)))
+        }
         if (url.pathname.startsWith("/v1/")) {
           const body = ["POST", "PATCH", "PUT"].includes(request.method ?? "")
             ? yield* parsed(yield* read(request, JSON_LIMIT_BYTES))
@@ -188,7 +201,8 @@ export const serve = (options: ServerOptions): Effect.Effect<number, ToolFailed,
             method: request.method ?? "GET",
             name: yield* decoded(url.pathname.slice("/v1/".length)),
             query: Object.fromEntries(url.searchParams),
-            body
+            body,
+            principal: options.principal
           })
         }
         if (/^\/(resumable\/)?(upload\/)?storage\/v1\/b/.test(url.pathname)) return yield* storage(request, url)

@@ -1,9 +1,10 @@
 /** `deliver serve`: finds or starts the host, then answers as Cloud Deploy until it is ended. */
 import { existsSync } from "node:fs"
 import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises"
+import { hostname, userInfo } from "node:os"
 import { join } from "node:path"
 import { PgClient } from "@effect/sql-pg"
-import { Effect, Layer, Redacted, Schema } from "effect"
+import { Deferred, Effect, Layer, Redacted, Schema } from "effect"
 import { PreconditionMissing, ToolFailed } from "../Errors.ts"
 import * as Durable from "../engine/Durable.ts"
 import * as Source from "../engine/Source.ts"
@@ -54,6 +55,16 @@ const tokenOf = (folder: string, name: string) =>
     return (yield* Effect.promise(() => readFile(file, "utf8"))).trim()
   })
 
+/** Whoever has the token: it is a file that this user alone can read. */
+const person = () => {
+  try {
+    return `${userInfo().username}@${hostname()}`
+  } catch {
+    // Some containers run as a number that has no name.
+    return `${process.getuid?.() ?? "somebody"}@${hostname()}`
+  }
+}
+
 /** Serves until interrupted. `ready` is called with the address once requests are answered. */
 export const serve = (options: ServeOptions, ready: (address: ServerAddress) => Effect.Effect<void>) =>
   Effect.scoped(
@@ -71,19 +82,29 @@ export const serve = (options: ServeOptions, ready: (address: ServerAddress) => 
       const sources = Source.make(join(folder, "sources"), tools.kustomize)
       const token = options.token ? yield* tokenOf(folder, "token") : undefined
       const consoleToken = yield* tokenOf(folder, "console-token")
+      const hookToken = yield* tokenOf(folder, "hook-token")
+      const hookEnvironment = yield* Deferred.make<Readonly<Record<string, string>>>()
 
       const program = Effect.gen(function* () {
         const port = yield* HttpServer.serve({
           port: options.port,
           token,
           consoleToken,
+          hookToken,
+          principal: options.token ? person() : undefined,
           host,
           sources,
           objectFolder: join(folder, "objects"),
           clockScale: options.clockScale
         })
+        const url = `http://127.0.0.1:${port}`
+        yield* Deferred.succeed(hookEnvironment, {
+          CLOUD_DEPLOY_API_URL: url,
+          CLOUD_LOGGING_API_URL: url,
+          CLOUD_DEPLOY_API_TOKEN: hookToken
+        })
         const address = new ServerAddress({
-          url: `http://127.0.0.1:${port}`,
+          url,
           token: token ?? null,
           console: `http://127.0.0.1:${port}/console/login?token=${consoleToken}`,
           remote,
@@ -99,7 +120,12 @@ export const serve = (options: ServeOptions, ready: (address: ServerAddress) => 
       return yield* program.pipe(
         Effect.scoped,
         Effect.provide(
-          Durable.layer({ host, sources, clockScale: options.clockScale }).pipe(
+          Durable.layer({
+            host,
+            sources,
+            clockScale: options.clockScale,
+            hookEnvironment: Deferred.await(hookEnvironment)
+          }).pipe(
             Layer.provide(
               PgClient.layer({
                 url: Redacted.make(host.address.databaseUrl),

@@ -40,6 +40,8 @@ export interface EngineOptions {
   readonly sources: Sources
   /** Waits of automations are this many times shorter than they are written. */
   readonly clockScale: number
+  /** Where hooks ask about their rollout, and with which token. Waited for: the API begins to listen after the engine is there. */
+  readonly hookEnvironment: Effect.Effect<Readonly<Record<string, string>>>
 }
 
 /** What the host or the database could not do for a moment is tried again; the workflow does not end by it. */

@@ -64,7 +64,12 @@ const isLast = (rollout: Rollout, phase: Phase, { jobId }: JobRun) => {
 
 export const run = (
   jobRunName: string,
-  parts: { readonly store: Store; readonly host: Host; readonly sources: Sources }
+  parts: {
+    readonly store: Store
+    readonly host: Host
+    readonly sources: Sources
+    readonly hookEnvironment: Effect.Effect<Readonly<Record<string, string>>>
+  }
 ): Effect.Effect<Outcome, Failure> =>
   Effect.gen(function* () {
     const { store, host, sources } = parts
@@ -107,7 +112,8 @@ export const run = (
       Effect.gen(function* () {
         const key = `${jobRun.uid}-${name}`
         if (yield* terminating) return { state: "TERMINATED", reason: "terminated", log: [] } as const
-        yield* host.call("startJob", { target, key, job, timeoutMs, env: environment(rollout, release, phase) })
+        const env = { ...environment(rollout, release, phase), ...(yield* parts.hookEnvironment) }
+        yield* host.call("startJob", { target, key, job, timeoutMs, env })
         while (true) {
           const { outcome } = yield* host.call("awaitJob", { key, waitMs: WAIT_MS })
           if (outcome === null) {

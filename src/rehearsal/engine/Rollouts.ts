@@ -5,8 +5,9 @@
  */
 import { Effect } from "effect"
 import { type Intent, type PlannedRun, plannedRuns, runOf } from "./Automations.ts"
+import { automation, type Caller } from "./Caller.ts"
 import { fail, type GoogleError, notFound } from "./GoogleError.ts"
-import { type Action, forbidden, type Invoker } from "./Policies.ts"
+import { type Action, forbidden } from "./Policies.ts"
 import {
   type Automation,
   type AutomationRun,
@@ -38,13 +39,6 @@ import {
 } from "./RolloutPlan.ts"
 import { Store } from "./Store.ts"
 import { type Done, due, promotions } from "./TimedPromotion.ts"
-
-export interface Caller {
-  readonly invoker: Invoker
-  readonly overridden: ReadonlyArray<string>
-}
-export const user = (overridden: ReadonlyArray<string> = []): Caller => ({ invoker: "USER", overridden })
-export const automation: Caller = { invoker: "DEPLOY_AUTOMATION", overridden: [] }
 
 export interface NewRollout {
   readonly release: string
@@ -306,7 +300,7 @@ export class Rollouts extends Effect.Service<Rollouts>()("rehearsal/Rollouts", {
         change(name, "APPROVE", caller, (rollout) =>
           rollout.state !== "PENDING_APPROVAL"
             ? refuse(rollout, approved ? "approving" : "rejecting", "PENDING_APPROVAL")
-            : Effect.succeed({
+            : Effect.as(store.approval(name, approved, caller.principal), {
                 ...rollout,
                 approveTime: now(),
                 ...(approved

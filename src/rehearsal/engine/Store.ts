@@ -34,6 +34,9 @@ export class Store extends Effect.Service<Store>()("rehearsal/Store", {
     yield* sql`create table if not exists operations (name text primary key, body jsonb not null)`
     yield* sql`create table if not exists objects (bucket text not null, name text not null, size bigint not null, file text, primary key (bucket, name))`
     yield* sql`create table if not exists job_logs (job_run text primary key, log jsonb not null)`
+    // What Google's audit log would have: a rollout's resource does not say who approved it.
+    yield* sql`create table if not exists approvals (
+      rollout text not null, approved boolean not null, principal text, at timestamptz not null default clock_timestamp())`
     yield* sql`create table if not exists meta (key text primary key, value jsonb not null)`
 
     const listeners = new Set<() => void>()
@@ -162,6 +165,15 @@ export class Store extends Effect.Service<Store>()("rehearsal/Store", {
           Effect.mapError(broken),
           Effect.map(([row]) => row?.log)
         ),
+      approval: (rollout: string, approved: boolean, principal: string | undefined) =>
+        sql`insert into approvals (rollout, approved, principal) values (${rollout}, ${approved}, ${principal ?? null})`.pipe(
+          Effect.mapError(broken)
+        ),
+      /** Newest first. */
+      approvalsOf: (rollout: string) =>
+        sql<{ approved: boolean; principal: string | null; at: string }>`select approved, principal,
+          to_char(at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as at
+          from approvals where rollout = ${rollout} order by approvals.at desc`.pipe(Effect.mapError(broken)),
       /** Called after every change, until the returned function is called. */
       onChange: (listener: () => void) => {
         listeners.add(listener)
