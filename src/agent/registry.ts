@@ -2,6 +2,7 @@
  * Everything durable that this release carries. The surface, the gates and each runner's row in `agents.runners` are made
  * from these two lists.
  */
+import type { EntityId } from "@effect/cluster"
 import type { Rpc } from "@effect/rpc"
 import { Agent } from "./Agent.ts"
 import { agentWorkflow } from "./AgentWorkflow.ts"
@@ -14,10 +15,16 @@ export const declarations: ReadonlyArray<AnyDeclaration> = [agentWorkflow, agent
 export interface AnyEntity {
   readonly type: string
   readonly protocol: { readonly requests: ReadonlyMap<string, Rpc.AnyWithProps> }
+  /** The group of shards in which one of its lives. */
+  readonly getShardGroup: (entityId: EntityId.EntityId) => string
 }
 
 export const entities: ReadonlyArray<AnyEntity> = [
-  { type: Agent.type, protocol: Agent.protocol as unknown as AnyEntity["protocol"] }
+  {
+    type: Agent.type,
+    protocol: Agent.protocol as unknown as AnyEntity["protocol"],
+    getShardGroup: Agent.getShardGroup
+  }
 ]
 
 /** The names alone: what `agents.runners.carries` holds. Names of keyed activities end in `#*`. */

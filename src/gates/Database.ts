@@ -227,7 +227,13 @@ export interface Session {
     text: string,
     values?: ReadonlyArray<unknown>
   ) => Effect.Effect<ReadonlyArray<Row>, StatementFailed>
+  /** As `query`; answers how many rows were written, or given back. */
+  readonly count: (text: string, values: ReadonlyArray<unknown>) => Effect.Effect<number, StatementFailed>
 }
+
+/** Extended protocol also without values: it takes one statement only, so a text can't smuggle in a second one. */
+const extended = (text: string, values: ReadonlyArray<unknown>) =>
+  ({ text, values: [...values], queryMode: "extended" }) as pg.QueryConfig
 
 const makeSession = (client: pg.PoolClient): Session => ({
   client,
@@ -235,12 +241,9 @@ const makeSession = (client: pg.PoolClient): Session => ({
   simple: <Row extends object>(text: string) =>
     Effect.tryPromise({ try: async () => (await client.query<Row>(text)).rows, catch: toFailure }),
   query: <Row extends object>(text: string, values: ReadonlyArray<unknown> = []) =>
-    Effect.tryPromise({
-      // Extended protocol also without values: it takes one statement only, so a text can't smuggle in a second one.
-      try: async () =>
-        (await client.query<Row>({ text, values: [...values], queryMode: "extended" } as pg.QueryConfig)).rows,
-      catch: toFailure
-    })
+    Effect.tryPromise({ try: async () => (await client.query<Row>(extended(text, values))).rows, catch: toFailure }),
+  count: (text, values) =>
+    Effect.tryPromise({ try: async () => (await client.query(extended(text, values))).rowCount ?? 0, catch: toFailure })
 })
 
 /** A pool of gates: one session that locks, and a few connections, since the engine's storages keep some for themselves. */

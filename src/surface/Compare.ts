@@ -116,6 +116,25 @@ const eventDifferences = (before: Surface, after: Surface, given: Assumptions): 
     )
 ]
 
+/** Ids that one of the two has no sample of tell nothing. */
+const entityGroupDifferences = (before: Surface, after: Surface, given: Assumptions): ReadonlyArray<Difference> =>
+  keys(before.entityGroups).flatMap((type): ReadonlyArray<Difference> => {
+    const [old, now] = [before.entityGroups[type]!, after.entityGroups[type] ?? {}]
+    const moved = keys(old).find((id) => now[id] !== undefined && now[id] !== old[id])
+    if (moved === undefined) return []
+    const kept = Object.values(before.entities[type] ?? {}).some(({ persisted }) => persisted)
+    return [
+      {
+        rule: "entity-group",
+        verdict: given.sideBySide || kept ? "refuse" : "note",
+        name: type,
+        what: `Entity ${type} moves from shard group ${old[moved]} to ${now[moved]} (${moved}, for one).`,
+        why: "Each sender computes the group anew: while both releases run, one entity lives in two places at once, and calls that wait in the old group are out of turn.",
+        fix: "Keep the group. A new one belongs to ids of another form, or to an entity of another name."
+      }
+    ]
+  })
+
 /** A lock's number is made from the group's place in the sorted list: what comes after the last moves none of the others. */
 const groupsAtTheEnd = (shorter: ReadonlyArray<string>, longer: ReadonlyArray<string>): ReadonlyArray<string> =>
   shorter.every((group, index) => longer[index] === group) ? longer.slice(shorter.length) : []
@@ -218,6 +237,7 @@ export const compare = (
     ...workflows,
     ...added,
     ...entityDifferences(before, after, given),
+    ...entityGroupDifferences(before, after, given),
     ...eventDifferences(before, after, given),
     ...shardingDifferences(before, after, given)
   ].sort((a, b) => rank[a.verdict] - rank[b.verdict])

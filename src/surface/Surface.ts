@@ -76,6 +76,8 @@ export const Surface = Schema.Struct({
   format: Schema.Literal(FORMAT),
   workflows: named(Workflow),
   entities: named(named(RpcShape)),
+  /** In which group of shards entities of a type live, of sample ids. Releases from before this was noted do not say. */
+  entityGroups: Schema.optionalWith(named(named(Schema.String)), { default: () => ({}) }),
   events: named(ShapeSchema),
   sharding: Sharding,
   statements: Schema.Array(StatementText),

@@ -1,6 +1,6 @@
 /** Makes the surface from what the code declares. Pure apart from hashing: no database, no clock, no environment. */
 import { createHash } from "node:crypto"
-import { ClusterSchema } from "@effect/cluster"
+import { ClusterSchema, EntityId } from "@effect/cluster"
 import type { Rpc } from "@effect/rpc"
 import { Arbitrary, Context, Effect, Either, FastCheck, Schema } from "effect"
 import { type AnyDeclaration, type QueueDeclaration, retriesOf } from "../agent/Declaration.ts"
@@ -193,6 +193,12 @@ const rpcSurface = (rpc: Rpc.AnyWithProps) => ({
   persisted: Context.get(rpc.annotations, ClusterSchema.Persisted)
 })
 
+/** Ids as they may be: without a group, and with one in front. */
+const sampleEntityIds = (groups: ReadonlyArray<string>) => [
+  "entity-1",
+  ...groups.toSorted().map((group) => `${group}:entity-1`)
+]
+
 const eventSurface = (events: Schema.Schema.All): Surface["events"] =>
   Object.fromEntries(
     (shapeOf(events).anyOf ?? [shapeOf(events)]).map((shape) => [
@@ -215,6 +221,14 @@ export const extract = (sources: Sources): Effect.Effect<Surface> =>
         sources.entities.map(({ type, protocol }) => [
           type,
           Object.fromEntries([...protocol.requests].map(([tag, rpc]) => [tag, rpcSurface(rpc)]))
+        ])
+      ),
+      entityGroups: Object.fromEntries(
+        sources.entities.map(({ type, getShardGroup }) => [
+          type,
+          Object.fromEntries(
+            sampleEntityIds(sources.sharding.groups).map((id) => [id, getShardGroup(EntityId.make(id))])
+          )
         ])
       ),
       events: eventSurface(sources.events),

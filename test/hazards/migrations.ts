@@ -272,6 +272,33 @@ export const migrationEntries: ReadonlyArray<(world: World) => Entry> = [
     "alter table agents.notes alter column id add generated always as identity;"
   ),
 
+  hazard(
+    "a trigger passes old inserts over without a word",
+    "its sample wrote 1 row(s) and would write none",
+    "create function agents.no() returns trigger language plpgsql as $$ begin return null; end $$; create trigger no before insert on agents.notes for each row execute function agents.no();"
+  ),
+  hazard(
+    "a rule makes old inserts do nothing",
+    "its sample wrote 1 row(s) and would write none",
+    "create rule no as on insert to agents.notes do instead nothing;"
+  ),
+  hazard(
+    "the runners' next sessions may only read",
+    "changes what sessions begin with",
+    "do $$ begin execute format('alter database %I set default_transaction_read_only = on', current_database()); end $$;"
+  ),
+  hazard(
+    "the migrator's own role gets a setting",
+    "changes what sessions begin with",
+    "alter role current_user set statement_timeout = '1ms';"
+  ),
+  hazard(
+    "nobody may connect to the database any more",
+    "changes what sessions begin with",
+    "do $$ begin execute format('alter database %I connection limit 0', current_database()); end $$;"
+  ),
+  harmless("a migration sets something for its own transaction", `set local statement_timeout = '30s'; ${more}`),
+
   file("a key becomes unique that nobody repeats, and the header says why", null, {
     "0003_change": `-- phase: expand\n-- unique: authors have one note each, made with the account\n-- transaction: none\n-- Up Migration\ncreate unique index concurrently if not exists one_author on agents.notes (author);`
   }),

@@ -113,7 +113,14 @@ describe.runIf(all)("findings", () => {
     Effect.gen(function* () {
       const made = yield* world
       yield* deployed(made)
-      const rules = [...named("gates/migrations"), "statement-broken", "answer-changed", "write-broken", "right-lost"]
+      const rules = [
+        ...named("gates/migrations"),
+        "statement-broken",
+        "answer-changed",
+        "write-broken",
+        "write-lost",
+        "right-lost"
+      ]
       expect(rules.length).toBeGreaterThan(12)
       expect(missedWithout(yield* judgeAll(migrationEntries.map((make) => make(made))), rules)).toEqual([])
     })

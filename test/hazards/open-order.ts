@@ -88,9 +88,10 @@ interface Change {
 
 export class Ledger extends Context.Tag("hazards/Ledger")<Ledger, { readonly total: () => number }>() {}
 
-const Desk: AnyEntity = {
+export const Desk: AnyEntity = {
   type: "Desk",
-  protocol: { requests: new Map([["Call", { payloadSchema: Schema.Struct({ text: Schema.String }) }]]) }
+  protocol: { requests: new Map([["Call", { payloadSchema: Schema.Struct({ text: Schema.String }) }]]) },
+  getShardGroup: () => "default"
 } as Loose
 
 const surfaceOf = (declarations: ReadonlyArray<AnyDeclaration>, shardsPerGroup = 300, groups = ["default"]) =>

@@ -189,6 +189,9 @@ export const surfaceEntries: ReadonlyArray<Entry> = [
     },
     true
   ),
+  entry("an entity moves to another shard group", "Entity Agent moves from shard group default to enterprise", (s) => {
+    for (const id of Object.keys(s.entityGroups.Agent)) s.entityGroups.Agent[id] = "enterprise"
+  }),
   entry("an event is no longer read", "Event Approved is no longer declared", (s) => void delete s.events.Approved),
   entry("an event's field gets another type", "can't read the Token", (s) => {
     s.events.Token.properties.text = { type: "integer" }
@@ -243,6 +246,10 @@ export const surfaceEntries: ReadonlyArray<Entry> = [
   entry("a clock is added", null, (s) => void agent(s).clocks.push("Cooldown")),
   entry("an entity is added", null, (s) => {
     s.entities.Desk = structuredClone(s.entities.Agent)
+    s.entityGroups.Desk = { "entity-1": "enterprise" }
+  }),
+  entry("the release before did not say where its entities live", null, (_, before) => {
+    before.entityGroups = {}
   }),
   entry("an RPC is added", null, (s) => {
     s.entities.Agent.Pause = structuredClone(s.entities.Agent.Cancel)

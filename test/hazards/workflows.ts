@@ -9,6 +9,7 @@ import {
   awake,
   type Body,
   begun,
+  Desk,
   done,
   edited,
   entry,
@@ -181,11 +182,21 @@ export const workflowEntries: ReadonlyArray<Entry> = [
     entities: [
       {
         type: "Desk",
-        protocol: { requests: new Map([["Call", { payloadSchema: Schema.Struct({ to: Schema.String }) }]]) }
+        protocol: { requests: new Map([["Call", { payloadSchema: Schema.Struct({ to: Schema.String }) }]]) },
+        getShardGroup: () => "default"
       } as Loose
     ],
     call: {}
   }),
+  entry(
+    "an entity moves to another shard group while a call of it waits",
+    "of entity Desk wait in shard group default",
+    {
+      entities: [{ ...Desk, getShardGroup: () => "enterprise" }],
+      groups: ["default", "enterprise"],
+      call: {}
+    }
+  ),
   entry("a payload in the database is cut short", "is damaged", {
     open: { payload: { _tag: "damaged", why: "Unexpected end of JSON input" } },
     undecided: true

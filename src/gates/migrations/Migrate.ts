@@ -104,6 +104,15 @@ const engineTouched = (file: MigrationFile): Evidence.Finding => ({
   fix: "Keep what you need in schema agents. Tables of the engine change by updating the library only."
 })
 
+const sessionsChanged = (file: MigrationFile): Evidence.Finding => ({
+  rule: "session-defaults",
+  severity: "hazard",
+  what: `${file.name} changes what sessions begin with: a setting of the database or of a role, or who may connect.`,
+  where: `migrations/${file.name}.sql`,
+  why: "Sessions that begin later have it, and none of the proof's did: a runner that connects anew may find that it can't write, or not connect at all.",
+  fix: "Settings of databases and roles belong to the platform (infra/). What one statement needs, the code can set for its own transaction."
+})
+
 const notInBatches = (file: MigrationFile, rows: number): Evidence.Finding => ({
   rule: "batches-missing",
   severity: "hazard",
@@ -221,11 +230,15 @@ export const run = (options: Options): Effect.Effect<Evidence.Evidence, Failure,
           )
         )
 
-      /** The last word in a file's transaction: the engine is untouched, and everybody's statements still work. */
+      const defaults = yield* State.sessionDefaults(session)
+      /** The last word in a file's transaction: the engine is untouched, sessions begin as before, and everybody's statements still work. */
       const judge = (file: MigrationFile, engine: string, changed = 0) =>
         Effect.gen(function* () {
           if ((yield* State.engineFingerprint(session)) !== engine) {
             return yield* new Refused({ findings: [engineTouched(file)] })
+          }
+          if ((yield* State.sessionDefaults(session)) !== defaults) {
+            return yield* new Refused({ findings: [sessionsChanged(file)] })
           }
           const rows =
             file.phase === "backfill" && file.batches === undefined ? (yield* State.changedRows(session)) - changed : 0

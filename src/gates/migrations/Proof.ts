@@ -37,7 +37,7 @@ export interface Demand {
 
 export interface Broken {
   readonly demand: Demand
-  readonly by: "prepare" | "answers" | "probe" | "rights"
+  readonly by: "prepare" | "answers" | "probe" | "nothing" | "rights"
   readonly failure: StatementFailed
 }
 
@@ -120,8 +120,8 @@ export const mayActAsRuntime = (session: Session): Effect.Effect<boolean, Statem
     )
     .pipe(Effect.map((rows) => rows[0]?.may === true))
 
-/** The types that a demand's columns had before the first migration. */
-export type Answers = Map<Demand, string>
+/** What a demand answered before the first migration: the types of its columns, and how many rows its sample wrote. */
+export type Answers = Map<Demand, { readonly types: string; rows?: number }>
 
 /** Lengths don't show here, and the driver reads all of these alike. */
 const likeText = new Set(["character varying", "character", "name", "citext"])
@@ -173,9 +173,10 @@ export const prove = (
         continue
       }
       const before = answers.get(demand)
-      if (before === undefined) answers.set(demand, types)
-      else if (before !== types) {
-        const message = `it answered (${before}) and would answer (${types})`
+      const answer = before ?? { types }
+      if (before === undefined) answers.set(demand, answer)
+      else if (before.types !== types) {
+        const message = `it answered (${before.types}) and would answer (${types})`
         broken.push({
           demand,
           by: "answers",
@@ -184,12 +185,30 @@ export const prove = (
         continue
       }
       if (demand.probe === undefined) continue
+      let rows: number | undefined
       const unwritten = yield* attempt(
         session,
-        (act === "" ? Effect.void : session.script(act)).pipe(Effect.zipRight(session.query(demand.text, demand.probe)))
+        (act === "" ? Effect.void : session.script(act)).pipe(
+          Effect.zipRight(session.count(demand.text, demand.probe)),
+          Effect.tap((written) =>
+            Effect.sync(() => {
+              rows = written
+            })
+          )
+        )
       )
       if (unwritten !== undefined && !isAboutTheSample(unwritten.code)) {
         broken.push({ demand, by: brokenBy(unwritten, "probe"), failure: unwritten })
+      }
+      if (rows === undefined) continue
+      if (before === undefined) answer.rows = rows
+      else if (rows === 0 && (before.rows ?? 0) > 0) {
+        const message = `its sample wrote ${before.rows} row(s) and would write none, without an error`
+        broken.push({
+          demand,
+          by: "nothing",
+          failure: new StatementFailed({ code: "rows", message, detail: undefined })
+        })
       }
     }
     // A proof without commit goes on with the next migration in the same transaction.
@@ -203,6 +222,7 @@ const ruleOf: Readonly<Record<Broken["by"], string>> = {
   prepare: "statement-broken",
   answers: "answer-changed",
   probe: "write-broken",
+  nothing: "write-lost",
   rights: "right-lost"
 }
 
@@ -239,7 +259,7 @@ export const findingOf = (broken: Broken, migration: string | undefined, self: s
   return {
     rule: ruleOf[by],
     severity: "hazard",
-    what: `${migration ?? "The schema"} would break statement ${names}, which release ${releases} still ${by === "probe" ? "writes with" : "runs"}.`,
+    what: `${migration ?? "The schema"} would break statement ${names}, which release ${releases} still ${by === "probe" || by === "nothing" ? "writes with" : "runs"}.`,
     where: `migrations/${migration}.sql, statement ${names}`,
     detail,
     why: "Runners of that release live beside the new one during the rollout, and come back with a rollback: they would fail in the middle of executions.",

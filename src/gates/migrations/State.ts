@@ -185,6 +185,25 @@ export const engineFingerprint = (session: Session): Effect.Effect<string, State
     )
   ).pipe(Effect.map((rows) => rows[0]?.fingerprint ?? ""))
 
+/**
+ * One value for what sessions begin with, or are kept from: settings of databases and roles, and who may connect. The proof's own
+ * session began before the migration, so no statement of it feels what is set here.
+ */
+export const sessionDefaults = (session: Session): Effect.Effect<string, StatementFailed> =>
+  session
+    .query<{ fingerprint: string }>(
+      `select md5(coalesce(string_agg(line, E'\\n' order by line), '')) as fingerprint from (
+         select format('set %s %s %s', setdatabase, setrole, setconfig) from pg_db_role_setting
+           where setdatabase in (0, (select oid from pg_database where datname = current_database()))
+         union all
+         select format('database %s %s', datallowconn, datconnlimit) from pg_database where datname = current_database()
+         union all
+         select format('role %s %s %s %s', rolname, rolcanlogin, rolconnlimit, rolvaliduntil) from pg_roles
+           where rolname in ('runtime', 'reader', 'migrator', 'drill')
+       ) as found(line)`
+    )
+    .pipe(Effect.map((rows) => rows[0]?.fingerprint ?? ""))
+
 /** Rows that this transaction changed outside of the engine's tables. After `engineFingerprint`, whose look begins the count anew. */
 export const changedRows = (session: Session): Effect.Effect<number, StatementFailed> =>
   session

@@ -1,14 +1,16 @@
+import { EntityId } from "@effect/cluster"
 import { Effect, Either } from "effect"
 import { type CallRule, decodes, type Problem } from "../Rule.ts"
 
-/** A call of an entity that waits in the database: its entity and RPC must be there, and its payload decode. */
+/** A call of an entity that waits in the database: its entity and RPC must be there, its payload decode, its shard group hold. */
 export const entityCall: CallRule = {
   name: "entity calls",
-  how: "declared, payloads decoded",
-  judge: ({ entityType, tag, payload }, { entities }) => {
+  how: "declared, payloads decoded, shard groups made anew",
+  judge: ({ entityType, entityId, tag, shardId, payload }, { entities }) => {
     const subject = `${entityType}.${tag}`
-    const rpc = entities.get(entityType)?.protocol.requests.get(tag)
-    if (rpc === undefined) {
+    const entity = entities.get(entityType)
+    const rpc = entity?.protocol.requests.get(tag)
+    if (entity === undefined || rpc === undefined) {
       const problem: Problem = {
         rule: "rpc-gone",
         severity: "hazard",
@@ -32,10 +34,22 @@ export const entityCall: CallRule = {
         : "Make the addition optional, with a default, or give the new payload to a new RPC.",
       detail
     })
+    const group = shardId.slice(0, shardId.lastIndexOf(":"))
+    const now = entity.getShardGroup(EntityId.make(entityId))
+    const moved: ReadonlyArray<Problem> = now === group ? [] : [otherGroup(entityType, group, now)]
     return payload._tag === "damaged"
-      ? Effect.succeed([unreadable(payload.why, true)])
+      ? Effect.succeed([...moved, unreadable(payload.why, true)])
       : decodes(rpc.payloadSchema as never, payload.value).pipe(
-          Effect.map(Either.match({ onLeft: (why) => [unreadable(why, false)], onRight: () => [] }))
+          Effect.map(Either.match({ onLeft: (why) => [...moved, unreadable(why, false)], onRight: () => moved }))
         )
   }
 }
+
+const otherGroup = (type: string, before: string, after: string): Problem => ({
+  rule: "entity-group",
+  severity: "hazard",
+  subject: type,
+  what: `Calls of entity ${type} wait in shard group ${before}; this release sends calls of the same entities to ${after}.`,
+  why: "One entity would live in two places at once, and what waits is carried out beside what comes later, not before it.",
+  fix: "Keep the group until no call waits. A new one belongs to ids of another form, or to an entity of another name."
+})
