@@ -6,7 +6,7 @@ import { DurableDeferred } from "@effect/workflow"
 import type { WorkflowEngine } from "@effect/workflow/WorkflowEngine"
 import { Effect } from "effect"
 import type { WorkflowVersion } from "../domain/EventLog.ts"
-import { ENTERPRISE } from "../domain/Ids.ts"
+import { DEFAULT_GROUP, ENTERPRISE } from "../domain/Ids.ts"
 import { type AgentWorkflowPayload, agentWorkflow } from "./AgentWorkflow.ts"
 import { agentWorkflowV2 } from "./v2/AgentWorkflow.ts"
 import { agentWorkflowV2Enterprise } from "./v2/Enterprise.ts"
@@ -37,6 +37,10 @@ const named = (name: string) => {
     ? Effect.dieMessage(`This release does not carry workflow ${name}, so it can't serve its runs`)
     : Effect.succeed(declaration)
 }
+
+/** The names of those whose executions lie in this shard group: a tier's own group is called as the tier. */
+export const workflowsIn = (group: string): ReadonlyArray<string> =>
+  Object.keys(versions).filter((name) => (tiers[name] ?? DEFAULT_GROUP) === group)
 
 /** Starts the execution; one that was started before is left as it is. */
 export const start = (name: string, payload: AgentWorkflowPayload): Effect.Effect<void, never, WorkflowEngine> =>

@@ -32,7 +32,7 @@ export const EventId = Schema.NonNegativeInt.pipe(Schema.brand("EventId"))
 export type EventId = typeof EventId.Type
 
 /** Where everything lies that is in no other group. */
-const DEFAULT_GROUP = "default"
+export const DEFAULT_GROUP = "default"
 
 /** The tier whose tenants have a shard group of their own, and its name. */
 export const ENTERPRISE = "enterprise"

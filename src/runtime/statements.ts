@@ -92,14 +92,14 @@ export const forget = Statement.make<[]>()({
  * and a runner that is killed between the two, with the caller gone too, would leave them so. Starting one again that did
  * start changes nothing.
  */
-export const acceptedOnly = Statement.make<[limit: number]>()({
+export const acceptedOnly = Statement.make<[limit: number, workflows: ReadonlyArray<string>]>()({
   name: "runs.accepted_only",
   text: `
 select r.tenant_id as "tenantId", r.session_id as "sessionId", r.run_id as "runId", r.workflow,
   e.payload->>'message' as message, e.payload->>'model' as model
 from agents.runs r
 join agents.events e on e.execution_id = r.execution_id and e.step = 'accept' and e.sequence = 0
-where r.finished_at is null and r.accepted_at < now() - interval '15 seconds'
+where r.finished_at is null and r.accepted_at < now() - interval '15 seconds' and r.workflow = any($2::text[])
   and not exists (select from agents.events n where n.execution_id = r.execution_id and n.step <> 'accept')
 order by r.accepted_at limit $1`,
   row: Schema.Struct({

@@ -2,8 +2,10 @@
 import { expect, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { vi } from "vitest"
+import { versionsOf } from "../../src/agent/versions.ts"
+import { EventLog } from "../../src/domain/EventLog.ts"
 import { SessionId, TenantId } from "../../src/domain/Ids.ts"
-import { EventStore } from "../../src/events/EventStore.ts"
+import { EventStore, eventLog } from "../../src/events/EventStore.ts"
 import { AgentClient } from "../../src/runtime/AgentClient.ts"
 import { runId, summary, testCluster } from "../support/cluster.ts"
 import { SHARDS, sharding } from "../support/sharding.ts"
@@ -20,6 +22,14 @@ const ask = (tenant: Tenant, run: string) =>
   Effect.flatMap(AgentClient, (agent) =>
     agent.ask(session(tenant), { runId: runId(run), message: "approve follow-up:1", model: "local" })
   )
+
+/** Accepted as `Ask` does it, and not started: its runner was killed in between, and its caller is gone. */
+const accepted = (tenant: Tenant, run: string) =>
+  Effect.gen(function* () {
+    const request = { ...session(tenant), runId: runId(run), message: "hello", model: "local" }
+    const log = yield* EventLog
+    return (yield* log.accept({ ...request, versions: yield* versionsOf(request) })).run.workflow
+  }).pipe(Effect.provide(eventLog))
 
 /** The run once it has an event of this type. Its runner is the one that wrote the latest event. */
 const after = (tenant: Tenant, run: string, type: string) =>
@@ -94,6 +104,14 @@ it.scopedLive(
         expect(yield* after("large", "second", "Completed")).toBe(own.name)
         expect(yield* after("large", "third", "Completed")).toBe(own.name)
 
+        // Of runs that were forgotten, each pool looks after its own.
+        expect(yield* accepted("large", "forgotten")).toBe("AgentWorkflowV2Enterprise")
+        expect(yield* accepted("small", "forgotten")).toBe("AgentWorkflowV2")
+        yield* cluster.database.query(
+          "update agents.runs set accepted_at = accepted_at - interval '1 minute' where run_id = 'forgotten'"
+        )
+        expect(yield* after("large", "forgotten", "Completed")).toBe(own.name)
+
         // A runner that is told of no group takes all that nobody holds, and both when it is alone.
         expect((yield* ask("large", "fourth")).workflow).toBe("AgentWorkflowV2Enterprise")
         expect(yield* after("large", "fourth", "ApprovalRequested")).toBe(own.name)
@@ -101,6 +119,7 @@ it.scopedLive(
         yield* all.ready
         yield* approve("small", "waits")
         expect(yield* after("small", "waits", "Completed")).toBe(all.name)
+        expect(yield* after("small", "forgotten", "Completed")).toBe(all.name)
         yield* own.signal("SIGTERM")
         expect(yield* own.exit).toBe(0)
         yield* until("it holds all shards", all.metric("agents_shards_held"), (held) => held === SHARDS, "60 seconds")
@@ -112,8 +131,10 @@ it.scopedLive(
           ["large", "second"],
           ["large", "third"],
           ["large", "fourth"],
+          ["large", "forgotten"],
           ["small", "first"],
-          ["small", "waits"]
+          ["small", "waits"],
+          ["small", "forgotten"]
         ] as const
         for (const [tenant, run] of runs) {
           expect(summary(yield* store.ofRun(tenants[tenant], runId(run), 0)).doubled).toEqual([])
