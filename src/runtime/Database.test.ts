@@ -27,7 +27,7 @@ describe("connections of the runtime", () => {
       yield* database.query("alter table agents.steps set (autovacuum_enabled = false)")
       yield* database.query("alter table cluster.cluster_messages set (autovacuum_enabled = false)")
       // Planned while there is nothing, as by a new environment's first runner.
-      const calls = Effect.zip(run(unprocessed, SHARDS, 0), run(load, ["e1", "e2"]))
+      const calls = Effect.zip(run(unprocessed, SHARDS, 0), run(load, ["e1", "e2"], []))
       yield* Effect.repeatN(calls, 9)
       yield* database.query(
         `insert into cluster.cluster_messages (id, message_id, shard_id, entity_type, entity_id, kind, tag, payload, headers, processed, request_id)

@@ -6,7 +6,7 @@
  * an approval whose execution could not be woken is lost. Nothing of that need be: each of these may simply be said again.
  * Whoever lost its shard meanwhile is interrupted while it waits.
  */
-import { type Message, MessageStorage, type Snowflake } from "@effect/cluster"
+import { type Message, MessageStorage, type Reply, type Snowflake } from "@effect/cluster"
 import type { Rpc } from "@effect/rpc"
 import { Effect, Layer, Schedule } from "effect"
 import { isTransient } from "../events/EventStore.ts"
@@ -19,32 +19,60 @@ const patience = Schedule.exponential("50 millis", 2).pipe(
   Schedule.upTo("5 minutes")
 )
 
-/** How late a waiting execution hears of a reply of which it was not told: see `registerReplyHandler`. */
-const LOOK = "5 seconds"
+/** Before the second try. */
+const FIRST = "50 millis"
+
+/** A caller hears at most twice as late of a reply of which it was not told: see `registerReplyHandler`. */
+const LOOK = "2.5 seconds"
+/** Requests of one query. */
+const AT_ONCE = 500
+
+interface Waiting {
+  readonly message: Message.OutgoingRequest<Rpc.Any>
+  looked: boolean
+  /** What was found in the table. */
+  reply: Reply.WithExit<Rpc.Any> | undefined
+}
 
 const isAway = (error: { readonly _tag: string }): boolean => {
   const cause = sqlErrorOf(error)
   return cause !== undefined && isTransient(cause)
 }
 
+/** The first try without a schedule: to make one for each call costs more than the call's own part, and hardly any fails. */
 const patient = <A, E extends { readonly _tag: string }, R>(
   effect: Effect.Effect<A, E, R>,
   still = () => true
-): Effect.Effect<A, E, R> => Effect.retry(effect, { schedule: patience, while: (error) => isAway(error) && still() })
+): Effect.Effect<A, E, R> => {
+  const again = (error: E) => isAway(error) && still()
+  return Effect.catchIf(effect, again, () =>
+    Effect.zipRight(Effect.sleep(FIRST), Effect.retry(effect, { schedule: patience, while: again }))
+  )
+}
 
 const make = Effect.gen(function* () {
   const storage = yield* MessageStorage.MessageStorage
   const holding = yield* Holding
-  /** Executions that wait here for the reply to a request. */
-  const waiting = new Map<Snowflake.Snowflake, Set<Effect.Latch>>()
+  /** Who waits here for the reply to a request that this process sent to itself. */
+  const waiting = new Map<Snowflake.Snowflake, Set<Waiting>>()
+
+  /** Looks in the table for those who wait, and lets those go whose answer is there. */
+  const look = (all: ReadonlyArray<Waiting>) =>
+    Effect.gen(function* () {
+      for (let from = 0; from < all.length; from += AT_ONCE) {
+        for (const reply of yield* storage.repliesFor(all.slice(from, from + AT_ONCE).map(({ message }) => message))) {
+          if (reply._tag !== "WithExit") continue
+          for (const one of waiting.get(reply.requestId) ?? []) one.reply = reply
+          yield* storage.unregisterReplyHandler(reply.requestId)
+        }
+      }
+    }).pipe(Effect.catchAllCause((cause) => Effect.logDebug("Could not look for replies", cause)))
 
   // The first reply counts, be it ours of which we did not hear or that of a runner that was frozen.
   const answeredAlready = (requestId: Snowflake.Snowflake) =>
     Effect.zipRight(
       Effect.logDebug("The message was answered already"),
-      Effect.sync(() => {
-        for (const look of waiting.get(requestId) ?? []) look.unsafeOpen()
-      })
+      Effect.suspend(() => look([...(waiting.get(requestId) ?? [])]))
     )
 
   /**
@@ -58,6 +86,18 @@ const make = Effect.gen(function* () {
         Effect.catchIf(isTaken, () => answeredAlready(envelope.requestId))
       )
     )
+
+  // Those that wait since before the last look. One fiber for all: a race and a timer for each call cost more than the call.
+  yield* Effect.suspend(() => {
+    const due: Array<Waiting> = []
+    for (const all of waiting.values()) {
+      for (const one of all) {
+        if (one.looked) due.push(one)
+        one.looked = true
+      }
+    }
+    return look(due)
+  }).pipe(Effect.schedule(Schedule.spaced(LOOK)), Effect.forkScoped)
 
   return MessageStorage.MessageStorage.of({
     ...storage,
@@ -84,33 +124,24 @@ const make = Effect.gen(function* () {
     registerReplyHandler: (message) => {
       if (message._tag !== "OutgoingRequest") return storage.registerReplyHandler(message)
       const { requestId } = message.envelope
-      const soon = Effect.unsafeMakeLatch(false)
-      const look: Effect.Effect<void> = Effect.raceFirst(Effect.sleep(LOOK), soon.await).pipe(
-        Effect.zipRight(storage.repliesFor([message])),
-        Effect.map((replies) => replies.find(({ _tag }) => _tag === "WithExit")),
-        Effect.catchAll(() => Effect.succeed(undefined)),
-        Effect.flatMap((reply) => {
-          if (reply !== undefined) return message.respond(reply)
-          soon.unsafeClose()
-          return look
-        })
-      )
-      return Effect.acquireUseRelease(
+      const own: Waiting = { message: message as unknown as Waiting["message"], looked: false, reply: undefined }
+      return Effect.ensuring(
+        Effect.catchAll(
+          Effect.suspend(() => {
+            waiting.set(requestId, (waiting.get(requestId) ?? new Set()).add(own))
+            return storage.registerReplyHandler(message)
+          }),
+          (gone) => (own.reply === undefined ? Effect.fail(gone) : own.message.respond(own.reply))
+        ),
         Effect.sync(() => {
-          const all = waiting.get(requestId) ?? new Set()
-          waiting.set(requestId, all.add(soon))
-        }),
-        () => Effect.raceFirst(storage.registerReplyHandler(message), look),
-        () =>
-          Effect.sync(() => {
-            const all = waiting.get(requestId)
-            all?.delete(soon)
-            if (all?.size === 0) waiting.delete(requestId)
-          })
+          const all = waiting.get(requestId)
+          all?.delete(own)
+          if (all?.size === 0) waiting.delete(requestId)
+        })
       )
     }
   })
 })
 
 export const layer: Layer.Layer<MessageStorage.MessageStorage, never, MessageStorage.MessageStorage | Holding> =
-  Layer.effect(MessageStorage.MessageStorage, make)
+  Layer.scoped(MessageStorage.MessageStorage, make)

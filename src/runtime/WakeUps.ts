@@ -34,10 +34,14 @@ export class WakeUps extends Context.Tag("runtime/WakeUps")<
 const PARENT = "~@effect/workflow/parent"
 const Parent = Schema.Struct({ [PARENT]: Schema.Struct({ workflowName: Schema.String, executionId: Schema.String }) })
 
-const parentOf = (request: Entity.Request<Rpc.Any>): Address | undefined =>
-  Option.getOrUndefined(
+const decodeParent = Schema.decodeUnknownOption(Parent)
+
+const parentOf = (request: Entity.Request<Rpc.Any>): Address | undefined => {
+  // Most have none: a decoding that fails costs a report of why.
+  if ((request.payload as { readonly [PARENT]?: unknown } | undefined)?.[PARENT] === undefined) return undefined
+  return Option.getOrUndefined(
     Option.map(
-      Schema.decodeUnknownOption(Parent)(request.payload),
+      decodeParent(request.payload),
       ({ [PARENT]: parent }) =>
         new EntityAddress.EntityAddress({
           entityType: EntityType.EntityType.make(`Workflow/${parent.workflowName}`),
@@ -46,6 +50,7 @@ const parentOf = (request: Entity.Request<Rpc.Any>): Address | undefined =>
         })
     )
   )
+}
 
 interface Waking {
   begun: boolean

@@ -5,7 +5,8 @@
  *     ROUNDS=3        each engine is started, measured and ended in turn, that often; what is shown are medians of the rounds
  *     SECONDS=5       of each measurement
  *     LASTS=n         starts no engine after so many seconds, and keeps what there is
- *     ONLY=ours       engines whose name holds this word
+ *     ONLY=ours       engines whose name holds this, or one of these with a | between them
+ *     FLIGHT=50       only the loads with so many in flight
  *     STATEMENTS=1    also prints which statements took the database how long
  *     KEEP=new        what becomes of the figures: `new` replaces those in `docs/performance/SUITE.json`, `more` adds to them (a
  *                     long suite in pieces), `no` only prints them
@@ -39,10 +40,11 @@ const lasts = number("LASTS", 86_400)
 const before = keep === "more" ? read(chosen) : []
 const keptOf = (engine: string) =>
   before.flatMap(({ samples }) => samples).filter((sample) => sample.engine === engine).length
+const loads = suite.loads.filter(({ inFlight }) => ["", String(inFlight)].includes(process.env["FLIGHT"] ?? ""))
 /** Those of which least is kept come first: where time ends a round, the next piece begins with what that one left out. */
 const engines = suite.engines
   .filter((engine) => engine !== restate || restateIsThere)
-  .filter(({ name }) => name.includes(process.env["ONLY"] ?? ""))
+  .filter(({ name }) => (process.env["ONLY"] ?? "").split("|").some((part) => name.includes(part)))
   .toSorted((one, other) => keptOf(one.name) - keptOf(other.name))
 
 /** What the database and the processes have done so far. */
@@ -138,13 +140,14 @@ const program = Effect.gen(function* () {
         const running = yield* engine.start(place, urls.get(engine.name) ?? "")
         yield* running.run(WARM, WARM_SECONDS)
         let before = yield* spent(running, place, engine.database)
-        for (const each of suite.loads) {
+        for (const each of loads) {
           const { sample, after } = yield* measure(engine, running, place, each, before)
           before = after
           if (sample.others <= OTHERS) samples.push(sample)
           yield* print(
             `round ${round}  ${engine.name.padEnd(40)} ${String(each.inFlight).padStart(3)} in flight, ${each.steps} steps, ${each.bytes} B: ` +
-              `${sample.perSecond.toFixed(0).padStart(5)}/s  p50 ${sample.p50.toFixed(1)} ms  p99 ${sample.p99.toFixed(1)} ms${sample.others > OTHERS ? `  not kept: other work had ${sample.others.toFixed(2)} processors` : ""}`
+              `${sample.perSecond.toFixed(0).padStart(5)}/s  p50 ${sample.p50.toFixed(1)} ms  p99 ${sample.p99.toFixed(1)} ms  ` +
+              `worker ${sample.workerMs.toFixed(2)} + client ${sample.driverMs.toFixed(2)} + server ${sample.serverMs.toFixed(2)} ms of processor${sample.others > OTHERS ? `  not kept: other work had ${sample.others.toFixed(2)} processors` : ""}`
           )
         }
         if (process.env["STATEMENTS"] === "1") yield* statements(place, engine.database)

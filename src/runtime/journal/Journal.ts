@@ -9,18 +9,28 @@
  * What is in the engine's own tables is the engine's: an activity of which there is a message, ended or not, is left to the
  * library. So executions go on here that the library's engine began.
  */
-import { ClusterSchema, EntityAddress, EntityId, EntityType, type MessageStorage, Sharding } from "@effect/cluster"
+import {
+  ClusterSchema,
+  EntityAddress,
+  EntityId,
+  EntityType,
+  Envelope,
+  type MessageStorage,
+  Sharding
+} from "@effect/cluster"
 import { MessageStorage as MessageStorageTag } from "@effect/cluster/MessageStorage"
 import { ShardId } from "@effect/cluster/ShardId"
 import type { SqlError } from "@effect/sql/SqlError"
-import { type Activity, Workflow } from "@effect/workflow"
+import type { Activity, Workflow } from "@effect/workflow"
 import { WorkflowInstance } from "@effect/workflow/WorkflowEngine"
-import { Clock, Context, Deferred, Effect, Fiber, Schedule, Scope } from "effect"
+import { Context, Deferred, Effect, Exit, Fiber, FiberId, Schedule, Scope } from "effect"
 import { CurrentProcess } from "../../domain/CurrentProcess.ts"
 import { isTransient } from "../../events/EventStore.ts"
+import { messageKey } from "../storage/messageKey.ts"
+import { carried } from "./carried.ts"
 import { decodeExit, encodeExit, fingerprintOf } from "./encoding.ts"
 import { ShardEpochs } from "./ShardEpochs.ts"
-import { type Exits, type Step, StepStore, stepKey } from "./StepStore.ts"
+import { type Loaded, type Step, StepStore, stepKey } from "./StepStore.ts"
 
 type Instance = WorkflowInstance["Type"]
 type Result = Workflow.Result<unknown, unknown>
@@ -60,6 +70,8 @@ interface Run {
   ended: boolean
 }
 
+type Restore = <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>
+
 /** Steps as the library's engine carries them out. */
 export type Execute = (activity: Activity.Any, attempt: number) => Effect.Effect<Result, never, WorkflowInstance>
 
@@ -70,6 +82,7 @@ export const make = (library: Execute, writes: () => boolean) =>
     const store = yield* StepStore
     const epochs = yield* ShardEpochs
     const { release } = yield* CurrentProcess
+    const clock = yield* Effect.clock
     // By scope and not by instance: the library copies an instance where it races, and the copies share the scope.
     const runs = new WeakMap<Scope.Scope, Run>()
 
@@ -115,30 +128,43 @@ export const make = (library: Execute, writes: () => boolean) =>
       })
     )
 
-    const load = (run: Run): Effect.Effect<Exits> =>
-      run.recorded !== undefined
-        ? Effect.succeed(run.recorded)
-        : store.load(run.executionId).pipe(
-            Effect.retry({ schedule: patience, while: isTransient }),
-            Effect.map((exits) => {
-              run.recorded ??= new Map(exits)
-              return run.recorded
-            }),
-            Effect.orDie
-          )
+    const loaded = (
+      run: Run,
+      messageKey: string | undefined
+    ): Effect.Effect<Loaded & { readonly exits: Map<string, string> }> => {
+      const asking = store.load({ executionId: run.executionId, messageKey })
+      return asking.pipe(
+        Effect.catchIf(isTransient, () => Effect.retry(asking, { schedule: patience, while: isTransient })),
+        Effect.map(({ exits, ofEngine }) => {
+          run.recorded ??= new Map(exits)
+          run.ofEngine ||= ofEngine
+          return { exits: run.recorded, ofEngine }
+        }),
+        Effect.orDie
+      )
+    }
 
-    /** Whether the library's engine was ever asked for this one. It keeps a message for each that it was asked for. */
-    const isOfEngine = (run: Run, key: string): Effect.Effect<boolean> =>
-      run.pastHistory && !run.ofEngine
-        ? Effect.succeed(false)
-        : storage.requestIdForPrimaryKey({ address: run.address, tag: "activity", id: key }).pipe(
-            Effect.map((id) => {
-              if (id._tag === "None") return false
-              run.ofEngine = true
-              return true
-            }),
-            Effect.orDie
-          )
+    /**
+     * What the execution recorded, and whether the library's engine was ever asked for this one: it keeps a message for each
+     * that it was asked for. The first time both are read at once.
+     */
+    const history = (run: Run, key: string) => {
+      const { recorded, address } = run
+      if (recorded === undefined) {
+        const primaryKey = Envelope.primaryKeyByAddress({ address, tag: "activity", id: key })
+        return Effect.flatMap(messageKey(primaryKey), (message) => loaded(run, message))
+      }
+      if (recorded.has(key) || (run.pastHistory && !run.ofEngine))
+        return Effect.succeed({ exits: recorded, ofEngine: false })
+      return storage.requestIdForPrimaryKey({ address, tag: "activity", id: key }).pipe(
+        Effect.map((id) => {
+          const ofEngine = id._tag === "Some"
+          run.ofEngine ||= ofEngine
+          return { exits: recorded, ofEngine }
+        }),
+        Effect.orDie
+      )
+    }
 
     const refused = ({ executionId, shardId, epoch }: Run, key: string) =>
       Effect.logWarning("The shard was taken by another runner: this one's step is not recorded").pipe(
@@ -152,7 +178,7 @@ export const make = (library: Execute, writes: () => boolean) =>
       )
 
     /** Says it until it is heard. Only between two tries can it be interrupted: what was done is to be written down. */
-    const record = (step: Step, restore: <A>(effect: Effect.Effect<A>) => Effect.Effect<A>, tries = TRIES) =>
+    const record = (step: Step, restore: Restore, tries = TRIES) =>
       store
         .record(step)
         .pipe(
@@ -164,108 +190,92 @@ export const make = (library: Execute, writes: () => boolean) =>
           )
         )
 
-    /** Ends with its run. */
-    const tracked = <A>(run: Run, effect: Effect.Effect<A>): Effect.Effect<A> =>
-      Effect.withFiberRuntime((fiber) => {
-        // The run was left while this looked: it would be at work on an execution that is another's.
-        if (run.ended) return Effect.interrupt
-        run.fibers.add(fiber)
-        return Effect.ensuring(
-          effect,
-          Effect.sync(() => run.fibers.delete(fiber))
-        )
-      })
-
-    const carryOut = (run: Run, instance: Instance, activity: Activity.Any, attempt: number) =>
-      Effect.uninterruptibleMask((restore) =>
-        Effect.gen(function* () {
-          const key = stepKey(activity.name, attempt)
-          const startedAt = yield* Clock.currentTimeMillis
-          // An instance of its own, as the library gives it: that the step is suspended or cut is not yet the execution's end.
-          const own = WorkflowInstance.initial(instance.workflow, instance.executionId)
-          const result = yield* tracked(
-            run,
-            (activity.executeEncoded as Effect.Effect<unknown, unknown, WorkflowInstance>).pipe(
-              Workflow.intoResult,
-              Effect.provideService(WorkflowInstance, own),
-              restore
-            )
-          )
-          if (result._tag === "Suspended") return result
+    /** Called where it can't be interrupted. What is at work ends with its run. */
+    const carryOut = (run: Run, instance: Instance, activity: Activity.Any, attempt: number, restore: Restore) => {
+      // The run was left while this looked: it would be at work on an execution that is another's.
+      if (run.ended) return Effect.interrupt
+      const key = stepKey(activity.name, attempt)
+      const startedAt = clock.unsafeCurrentTimeMillis()
+      return Effect.flatMap(
+        carried({
+          activity,
+          instance,
+          restore,
+          began: (child) => run.fibers.add(child),
+          ended: (child) => run.fibers.delete(child)
+        }),
+        (result): Effect.Effect<Result> => {
+          if (result._tag === "Suspended") return Effect.succeed(result)
           const exit = encodeExit(result.exit)
-          const answer = yield* Effect.orDie(
-            record(
-              {
-                execution_id: run.executionId,
-                name: activity.name,
-                attempt,
-                exit,
-                release,
-                fingerprint: fingerprintOf(activity),
-                started_at: new Date(startedAt).toISOString(),
-                finished_at: new Date(yield* Clock.currentTimeMillis).toISOString(),
-                shard_id: run.shardId,
-                epoch: run.epoch
-              },
-              restore
-            )
-          )
-          if (answer._tag === "fenced") return yield* restore(refused(run, key))
-          const outcome = answer._tag === "lost" ? answer.exit : exit
-          run.recorded?.set(key, outcome)
-          run.pastHistory = true
-          return yield* restore(decodeExit(activity, outcome))
-        })
+          const step: Step = {
+            execution_id: run.executionId,
+            name: activity.name,
+            attempt,
+            exit,
+            release,
+            fingerprint: fingerprintOf(activity),
+            started_at: new Date(startedAt).toISOString(),
+            finished_at: new Date(clock.unsafeCurrentTimeMillis()).toISOString(),
+            shard_id: run.shardId,
+            epoch: run.epoch
+          }
+          return Effect.flatMap(Effect.orDie(record(step, restore)), (answer) => {
+            if (answer._tag === "fenced") return restore(refused(run, key))
+            const outcome = answer._tag === "lost" ? answer.exit : exit
+            run.recorded?.set(key, outcome)
+            run.pastHistory = true
+            return restore(decodeExit(activity, outcome))
+          })
+        }
       )
+    }
 
     const fromLibrary = (instance: Instance, activity: Activity.Any, attempt: number) =>
       Effect.provideService(library(activity, attempt), WorkflowInstance, instance)
 
     const reading = (run: Run, instance: Instance, activity: Activity.Any, attempt: number): Effect.Effect<Result> =>
-      Effect.flatMap(load(run), (exits) => {
-        const known = exits.get(stepKey(activity.name, attempt))
-        return known === undefined ? fromLibrary(instance, activity, attempt) : decodeExit(activity, known)
-      })
-
-    const writing = (run: Run, instance: Instance, activity: Activity.Any, attempt: number): Effect.Effect<Result> => {
-      const key = stepKey(activity.name, attempt)
-      return Effect.zipWith(
-        load(run),
-        isOfEngine(run, key),
-        (exits, ofEngine): Effect.Effect<Result> => {
-          const known = exits.get(key)
-          if (known !== undefined) return decodeExit(activity, known)
-          return ofEngine ? fromLibrary(instance, activity, attempt) : carryOut(run, instance, activity, attempt)
-        },
-        { concurrent: run.recorded === undefined }
-      ).pipe(Effect.flatten)
-    }
+      Effect.flatMap(
+        run.recorded === undefined ? loaded(run, undefined) : Effect.succeed({ exits: run.recorded }),
+        ({ exits }) => {
+          const known = exits.get(stepKey(activity.name, attempt))
+          return known === undefined ? fromLibrary(instance, activity, attempt) : decodeExit(activity, known)
+        }
+      )
 
     /** One of a name at a time: who asks for a step that is under way gets what that one ends with. */
-    const one = (run: Run, key: string, effect: Effect.Effect<Result>): Effect.Effect<Result> =>
-      Effect.suspend(() => {
+    const writing = (run: Run, instance: Instance, activity: Activity.Any, attempt: number): Effect.Effect<Result> => {
+      const key = stepKey(activity.name, attempt)
+      return Effect.uninterruptibleMask((restore) => {
         const other = run.underway.get(key)
-        if (other !== undefined) return Effect.zipRight(Deferred.await(other), one(run, key, effect))
-        return Effect.acquireUseRelease(
-          Effect.map(Deferred.make<void>(), (done) => {
-            run.underway.set(key, done)
-            return done
-          }),
-          () => effect,
-          (done) =>
-            Effect.suspend(() => {
-              run.underway.delete(key)
-              return Deferred.succeed(done, undefined)
-            })
+        if (other !== undefined) {
+          return restore(Effect.zipRight(Deferred.await(other), writing(run, instance, activity, attempt)))
+        }
+        const done = Deferred.unsafeMake<void>(FiberId.none)
+        run.underway.set(key, done)
+        const finished = <A, E>(exit: Exit.Exit<A, E>): Exit.Exit<A, E> => {
+          run.underway.delete(key)
+          Deferred.unsafeDone(done, Exit.void)
+          return exit
+        }
+        return Effect.flatMap(restore(history(run, key)), ({ exits, ofEngine }): Effect.Effect<Result> => {
+          const known = exits.get(key)
+          if (known !== undefined) return restore(decodeExit(activity, known))
+          return ofEngine
+            ? restore(fromLibrary(instance, activity, attempt))
+            : carryOut(run, instance, activity, attempt, restore)
+        }).pipe(
+          Effect.matchCauseEffect({
+            onFailure: (cause) => finished(Exit.failCause(cause)),
+            onSuccess: (result) => finished(Exit.succeed(result))
+          })
         )
       })
+    }
 
     const activityExecute: Execute = (activity, attempt) =>
       Effect.flatMap(WorkflowInstance, (instance) => {
         const run = runOf(instance)
-        return run.writes
-          ? one(run, stepKey(activity.name, attempt), writing(run, instance, activity, attempt))
-          : reading(run, instance, activity, attempt)
+        return run.writes ? writing(run, instance, activity, attempt) : reading(run, instance, activity, attempt)
       })
 
     return { attach, activityExecute }

@@ -37,10 +37,22 @@ export type Recorded =
 /** Recorded exits by `stepKey`. */
 export type Exits = ReadonlyMap<string, string>
 
+export interface Asked {
+  readonly executionId: string
+  /** The key under which the library's engine would have the first step that is asked for. */
+  readonly messageKey: string | undefined
+}
+
+export interface Loaded {
+  readonly exits: Exits
+  /** Whether the library's engine has a message with that key. */
+  readonly ofEngine: boolean
+}
+
 export class StepStore extends Context.Tag("runtime/StepStore")<
   StepStore,
   {
-    readonly load: (executionId: string) => Effect.Effect<Exits, SqlError>
+    readonly load: (asked: Asked) => Effect.Effect<Loaded, SqlError>
     readonly record: (step: Step) => Effect.Effect<Recorded, SqlError>
   }
 >() {}
@@ -52,24 +64,39 @@ const nothing: Exits = new Map()
 const make = Effect.gen(function* () {
   const run = runner(yield* Pool)
 
-  const read = (executionIds: ReadonlyArray<string>) =>
-    Effect.map(run(statements.load, executionIds), (rows) => {
+  const read = (executionIds: ReadonlyArray<string>, messageKeys: ReadonlyArray<string>) =>
+    Effect.map(run(statements.load, executionIds, messageKeys), (rows) => {
       const found = new Map<string, Map<string, string>>()
-      for (const { executionId, name, attempt, exit } of rows) {
+      const messages = new Set<string>()
+      for (const { executionId, name, attempt, exit, messageKey } of rows) {
+        if (messageKey !== null) messages.add(messageKey)
+        if (executionId === null || name === null || attempt === null || exit === null) continue
         const exits = found.get(executionId) ?? new Map<string, string>()
         found.set(executionId, exits.set(stepKey(name, attempt), exit))
       }
-      return found
+      return { found, messages }
     })
 
-  const loads = Batcher.make<string, Exits, SqlError>({
+  const loads = Batcher.make<Asked, Loaded, SqlError>({
     ...bounds,
-    bytes: (executionId) => executionId.length,
+    bytes: ({ executionId, messageKey }) => executionId.length + (messageKey?.length ?? 0),
     exclusive: () => undefined,
     isRowsFault: () => false,
     refused,
-    trip: (executionIds) =>
-      Effect.map(read(executionIds), (found) => executionIds.map((id) => Exit.succeed(found.get(id) ?? nothing)))
+    trip: (all) =>
+      Effect.map(
+        read(
+          all.map(({ executionId }) => executionId),
+          all.flatMap(({ messageKey }) => messageKey ?? [])
+        ),
+        ({ found, messages }) =>
+          all.map(({ executionId, messageKey }) =>
+            Exit.succeed({
+              exits: found.get(executionId) ?? nothing,
+              ofEngine: messageKey !== undefined && messages.has(messageKey)
+            })
+          )
+      )
   })
 
   const records = Batcher.make<Step, Recorded, SqlError>({
@@ -87,7 +114,8 @@ const make = Effect.gen(function* () {
         const stale = new Set(answer.fenced)
         const lost = steps.filter((_, place) => !fresh.has(place) && !stale.has(place))
         // A statement of its own: the row that was in the way may be younger than what the first one could see.
-        const others = lost.length === 0 ? new Map() : yield* read(lost.map((step) => step.execution_id))
+        const ids = lost.map((step) => step.execution_id)
+        const others: ReadonlyMap<string, Exits> = ids.length === 0 ? new Map() : (yield* read(ids, [])).found
         return steps.map((step, place) => {
           if (fresh.has(place)) return written
           if (stale.has(place)) return fenced

@@ -2,13 +2,24 @@
 import { Schema } from "effect"
 import * as Statement from "../../domain/Statement.ts"
 
-/** All that these executions recorded. */
-export const load = Statement.make<[executionIds: ReadonlyArray<string>]>()({
+/**
+ * All that these executions recorded; and of these keys of messages, those of which the library's engine has a message: a row
+ * without a name for each.
+ */
+export const load = Statement.make<[executionIds: ReadonlyArray<string>, messageKeys: ReadonlyArray<string>]>()({
   name: "journal.load",
   text: `
-select execution_id as "executionId", name, attempt::int as attempt, exit
-from agents.steps where execution_id = any($1::text[])`,
-  row: Schema.Struct({ executionId: Schema.String, name: Schema.String, attempt: Schema.Int, exit: Schema.String })
+select execution_id as "executionId", name, attempt::int as attempt, exit, null as "messageKey"
+from agents.steps where execution_id = any($1::text[])
+union all
+select null, null, null, null, message_id from cluster.cluster_messages where message_id = any($2::text[])`,
+  row: Schema.Struct({
+    executionId: Schema.NullOr(Schema.String),
+    name: Schema.NullOr(Schema.String),
+    attempt: Schema.NullOr(Schema.Int),
+    exit: Schema.NullOr(Schema.String),
+    messageKey: Schema.NullOr(Schema.String)
+  })
 })
 
 /**

@@ -15,10 +15,11 @@ import * as ShardId from "@effect/cluster/ShardId"
 import type { ShardingConfig } from "@effect/cluster/ShardingConfig"
 import type { SqlClient } from "@effect/sql/SqlClient"
 import { SqlError } from "@effect/sql/SqlError"
-import { Effect, Encoding, Exit, Layer, Option } from "effect"
+import { Effect, Exit, Layer, Option } from "effect"
 import { isTransient } from "../../events/EventStore.ts"
 import { Pool } from "../Database.ts"
 import * as Batcher from "./Batcher.ts"
+import { messageKey } from "./messageKey.ts"
 import { bounds, CLOSE_WITHIN, refused, runner } from "./prepared.ts"
 import * as statements from "./statements.ts"
 
@@ -123,14 +124,9 @@ const messageFrom = (row: statements.Envelope) => {
 
 const success: Exit.Exit<Answer> = Exit.succeed(MessageStorage.SaveResultEncoded.Success())
 
-/** Like the library: `message_id` holds 255 characters, a longer key its digest. */
-const keyOf = (primaryKey: string): Effect.Effect<string> =>
-  primaryKey.length <= 255
-    ? Effect.succeed(primaryKey)
-    : Effect.map(
-        Effect.promise(() => crypto.subtle.digest("SHA-256", new TextEncoder().encode(primaryKey))),
-        (digest) => Encoding.encodeHex(new Uint8Array(digest))
-      )
+/** Ids are numbers without sign or leading zeros: the longer text is the greater number. */
+const byRequest = ({ request_id: one }: ReplyRow, { request_id: other }: ReplyRow) =>
+  one.length - other.length || (one < other ? -1 : 1)
 
 const taken = (what: string) =>
   new SqlError({ cause: Object.assign(new Error(what), { code: "23505" }), message: what })
@@ -219,7 +215,7 @@ const make = Effect.gen(function* () {
         }
         // In one order everywhere, so that two processes that store the same keys at once can't block each other.
         requests.sort((one, other) => ((one.message_id ?? "") < (other.message_id ?? "") ? -1 : 1))
-        replies.sort((one, other) => (BigInt(one.request_id) < BigInt(other.request_id) ? -1 : 1))
+        replies.sort(byRequest)
         const [flushed] = yield* run(
           statements.flush,
           JSON.stringify(requests),
@@ -271,7 +267,7 @@ const make = Effect.gen(function* () {
       if (envelope._tag === "Request") {
         const stored = (key: string | null) =>
           writes.submit({ kind: "request", row: requestRow(envelope, key, deliverAt) })
-        return refail(primaryKey === null ? stored(null) : Effect.flatMap(keyOf(primaryKey), stored))
+        return refail(primaryKey === null ? stored(null) : Effect.flatMap(messageKey(primaryKey), stored))
       }
       const { entityType, entityId, shardId } = envelope.address
       const address = [
@@ -300,7 +296,7 @@ const make = Effect.gen(function* () {
             refail
           ),
     requestIdForPrimaryKey: (primaryKey) =>
-      Effect.flatMap(keyOf(primaryKey), ids.submit).pipe(
+      Effect.flatMap(messageKey(primaryKey), ids.submit).pipe(
         Effect.map((id) => Option.map(Option.fromNullable(id), Snowflake.Snowflake)),
         refail
       ),
