@@ -63,6 +63,12 @@ export const predecessor = (repository: Repository, commit: string): Effect.Effe
     Effect.orElseSucceed(() => undefined)
   )
 
+/**
+ * One change of a repository's list of work trees at a time: git tidies the list without a lock, so that two builds side by
+ * side took each other's half-made entry away ("could not open '.git/worktrees/…/locked' for writing").
+ */
+const worktreeList = Effect.unsafeMakeSemaphore(1)
+
 /** A work tree of the commit in the given folder, for as long as the scope is open. */
 export const worktree = (
   repository: Repository,
@@ -73,7 +79,8 @@ export const worktree = (
     // An earlier run that was killed may have left its registration behind.
     git(repository, "worktree", "prune").pipe(
       Effect.andThen(git(repository, "worktree", "add", "--detach", "--force", folder, commit)),
-      Effect.as(folder)
+      Effect.as(folder),
+      worktreeList.withPermits(1)
     ),
-    () => git(repository, "worktree", "remove", "--force", folder).pipe(Effect.ignore)
+    () => git(repository, "worktree", "remove", "--force", folder).pipe(Effect.ignore, worktreeList.withPermits(1))
   )
