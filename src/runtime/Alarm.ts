@@ -64,13 +64,11 @@ export const layer: Layer.Layer<Alarm | MessageStorage.MessageStorage, never, Me
       const storage = yield* MessageStorage.MessageStorage
       const listening = MessageStorage.MessageStorage.of({
         ...storage,
-        saveRequest: (message) =>
-          Effect.tap(storage.saveRequest(message), () =>
-            Effect.sync(() => {
-              const at = DeliverAt.toMillis(message.envelope.payload)
-              if (at !== null) alarm.set(at)
-            })
-          )
+        saveRequest: (message) => {
+          const at = DeliverAt.toMillis(message.envelope.payload)
+          const saving = storage.saveRequest(message)
+          return at === null ? saving : Effect.tap(saving, () => Effect.sync(() => alarm.set(at)))
+        }
       })
       return Context.make(MessageStorage.MessageStorage, listening).pipe(Context.add(Alarm, alarm))
     })

@@ -20,6 +20,13 @@ import * as WakeUps from "./WakeUps.ts"
 /** How often an activity that waits looks whether its shard is still here. */
 const LOOK = "100 millis"
 
+/**
+ * How long the process keeps what it built for an execution that has nothing to do: ended, asleep, or waiting for a person. That
+ * is some 12 KB, and is built anew when it wakes. For as long as other entities are kept (`ClusterSettings`, ten minutes), a hundred
+ * executions a second would fill the memory of a runner. Looked at in steps of the same length.
+ */
+const KEPT = "10 seconds"
+
 interface Asked {
   readonly begin: (key: string) => void
   readonly end: (key: string) => void
@@ -107,7 +114,7 @@ export const layer = (kind: StepEngineKind): Layer.Layer<WorkflowEngine, never, 
             sharding.registerEntity(
               entity,
               Effect.map(handlers, (all) => wakeUps.guard(guard(asked, sharding)(all))),
-              options
+              { maxIdleTime: KEPT, ...options }
             )
         })
       )
