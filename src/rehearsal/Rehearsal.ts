@@ -14,9 +14,11 @@ import type { DriverFailed, ManifestRefused, NotFound } from "./drivers/Driver.t
 import { PreconditionMissing, TargetUnknown, type ToolFailed } from "./Errors.ts"
 import * as Lock from "./Lock.ts"
 import type { LoopbackUnavailable } from "./net/Loopback.ts"
+import { person } from "./Person.ts"
 import * as Platform from "./Platform.ts"
 import { type Progress, seconds } from "./Progress.ts"
 import type * as Postgres from "./postgres/EmbeddedPostgres.ts"
+import * as RolloutApi from "./RolloutApi.ts"
 import * as Git from "./release/Git.ts"
 import * as Release from "./release/Release.ts"
 import * as Measured from "./report/Measured.ts"
@@ -167,9 +169,11 @@ export const rehearse = (options: Options): Effect.Effect<Report, RehearsalError
         progress,
         build: buildReleases({ repository, cache: state, progress })
       }
-      const { releases, driver, platform, nodes, identity, startLoad } = yield* options.kubernetes === undefined
+      const world = yield* options.kubernetes === undefined
         ? OnProcesses.open(setup)
         : OnKubernetes.open(setup, options.kubernetes)
+      const { releases, driver, platform, nodes, identity, startLoad } = world
+      const api = world.reachedAt === undefined ? {} : { api: yield* RolloutApi.open(world.reachedAt, person()) }
 
       const all = [releases.predecessor, releases.current, releases.bad]
       const loaded = yield* Effect.forEach(all, (release) =>
@@ -189,10 +193,11 @@ export const rehearse = (options: Options): Effect.Effect<Report, RehearsalError
               yield* cluster.check(yield* filesOf(release).everything([stage]))
             }
             yield* cluster.apply([...shared, ...own.objects.filter((object) => object.kind !== "Namespace")])
-            return { stage, cluster, platform: own, deployed: [] }
+            return { stage, cluster, platform: own, deployed: [], ...api }
           })
       )
 
+      const atTheEnd = ({ stage }: Target) => filesOf(releases.current).phase(stage.phases.at(-1)!, stage.targetId)
       const result = yield* walk({
         releases,
         filesOf,
@@ -205,18 +210,11 @@ export const rehearse = (options: Options): Effect.Effect<Report, RehearsalError
           ? {}
           : {
               drain: (target) =>
-                Effect.flatMap(
-                  Effect.all([
-                    nodes,
-                    filesOf(releases.current).phase(target.stage.phases.at(-1)!, target.stage.targetId).manifests
-                  ]),
-                  ([names, objects]) => drain({ target, nodes: names, objects, progress })
+                Effect.flatMap(Effect.all([nodes, atTheEnd(target).manifests]), ([names, objects]) =>
+                  drain({ target, nodes: names, objects, progress })
                 )
             }),
-        startLoad: (target) =>
-          filesOf(releases.current)
-            .phase(target.stage.phases.at(-1)!, target.stage.targetId)
-            .verify.pipe(Effect.flatMap(([smoke]) => startLoad(target, smoke!)))
+        startLoad: (target) => atTheEnd(target).verify.pipe(Effect.flatMap(([smoke]) => startLoad(target, smoke!)))
       })
 
       const { takeovers, runnerStarts } = yield* Measured.read(join(run, "pods"))

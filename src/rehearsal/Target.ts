@@ -7,6 +7,7 @@ import type { ToolFailed } from "./Errors.ts"
 import * as Live from "./Live.ts"
 import type { TargetPlatform } from "./Platform.ts"
 import { type Progress, seconds } from "./Progress.ts"
+import { PLACE, type RolloutApi } from "./RolloutApi.ts"
 import type { Release } from "./release/Release.ts"
 import type { Step } from "./report/Report.ts"
 import { planRollout } from "./rollout/Plan.ts"
@@ -18,6 +19,8 @@ export interface Target {
   readonly platform: TargetPlatform
   /** The releases that reached this target, oldest first. */
   readonly deployed: Array<Release>
+  /** What its hooks may ask about their rollout. Absent where pods can't reach this process: the record then says so. */
+  readonly api?: RolloutApi
 }
 
 const REFUSED = 10
@@ -68,6 +71,8 @@ export const rollOut = (options: {
   readonly expected: Step["outcome"]
   readonly number: number
   readonly startAt?: string
+  /** Undefined where nobody had to. */
+  readonly approvedAt?: number
 }): Effect.Effect<RolloutOutcome, ToolFailed | DriverFailed | ManifestRefused> =>
   Effect.gen(function* () {
     const { target, release, files, progress } = options
@@ -84,15 +89,24 @@ export const rollOut = (options: {
     // By the phase that a further one follows.
     const live = new Map<string, ReadonlyArray<Live.Live>>()
     const rolloutId = `${release.name}-to-${where}-${String(options.number).padStart(4, "0")}`
+    const told = yield* target.api?.begin({
+      pipeline: files.pipelineId,
+      release: release.name,
+      rollout: rolloutId,
+      images: release.images,
+      approvedAt: options.approvedAt
+    }) ?? Effect.succeed(undefined)
+    const show = showEvent(progress, where, release)
     const result = yield* runRollout({
       cluster: target.cluster,
       plan,
       files: (phase) => files.phase(phase, where),
       env: (phase) => ({
         ...target.stage.deployParameters,
-        CLOUD_DEPLOY_PROJECT: "rehearsal",
-        CLOUD_DEPLOY_PROJECT_ID: "rehearsal",
-        CLOUD_DEPLOY_LOCATION: "laptop",
+        ...target.api?.env,
+        CLOUD_DEPLOY_PROJECT: PLACE.project,
+        CLOUD_DEPLOY_PROJECT_ID: PLACE.project,
+        CLOUD_DEPLOY_LOCATION: PLACE.location,
         CLOUD_DEPLOY_DELIVERY_PIPELINE: files.pipelineId,
         CLOUD_DEPLOY_TARGET: where,
         CLOUD_DEPLOY_RELEASE: release.name,
@@ -109,7 +123,7 @@ export const rollOut = (options: {
           }
           yield* progress.say(where, `${release.name}: advancing to ${phase.phaseId} (the soak is not waited for here)`)
         }),
-      onEvent: showEvent(progress, where, release)
+      onEvent: (event) => (told === undefined ? show(event) : Effect.zipRight(told.onEvent(event), show(event)))
     })
     if (result.state === "SUCCEEDED") {
       target.deployed.push(release)

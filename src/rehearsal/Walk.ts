@@ -2,7 +2,7 @@
  * The story of a rehearsal: two releases walk to production under load, a bad one is refused, production is rolled back,
  * and everything that was accepted on the way ends well.
  */
-import { Effect, Schedule, type Scope } from "effect"
+import { Clock, Effect, Schedule, type Scope } from "effect"
 import type { CallFailed } from "../drills/GatewayClient.ts"
 import * as Invariants from "../drills/Invariants.ts"
 import type { ReleaseFiles } from "./Delivery.ts"
@@ -11,6 +11,7 @@ import type { ToolFailed } from "./Errors.ts"
 import * as Live from "./Live.ts"
 import type { LoadSummary, SteadyLoad } from "./load/SteadyLoad.ts"
 import { type Progress, seconds } from "./Progress.ts"
+import * as Recorded from "./Recorded.ts"
 import type { Release } from "./release/Release.ts"
 import type { Step } from "./report/Report.ts"
 import { gatewayOf, type RolloutOutcome, rollOut, type Target } from "./Target.ts"
@@ -111,7 +112,8 @@ export const walk = (options: WalkOptions): Effect.Effect<WalkResult, WalkError,
     ) =>
       Effect.gen(function* () {
         const expected = more.expected ?? "succeeded"
-        if (target.stage.requireApproval && !(yield* options.approve(release, target.stage.targetId))) {
+        const { requireApproval } = target.stage
+        if (requireApproval && !(yield* options.approve(release, target.stage.targetId))) {
           problems.push(`The rollout of ${release.name} to ${target.stage.targetId} was rejected.`)
           return undefined
         }
@@ -123,6 +125,7 @@ export const walk = (options: WalkOptions): Effect.Effect<WalkResult, WalkError,
           purpose,
           expected,
           number: ++rollouts,
+          ...(requireApproval ? { approvedAt: yield* Clock.currentTimeMillis } : {}),
           ...(more.startAt === undefined ? {} : { startAt: more.startAt })
         })
         steps.push(...outcome.steps)
@@ -198,6 +201,10 @@ export const walk = (options: WalkOptions): Effect.Effect<WalkResult, WalkError,
 
       yield* progress.say("rehearsal", `rolling ${production.stage.targetId} back to ${releases.predecessor.name}`)
       yield* roll(production, releases.predecessor, "rollback", { startAt: "stable" })
+
+      const recorded = yield* Recorded.check(production, releases.current)
+      yield* Effect.forEach(recorded.lines, (line) => progress.say(production.stage.targetId, line))
+      problems.push(...recorded.problems)
     })
     yield* story
 

@@ -1,7 +1,6 @@
 /** `deliver serve`: finds or starts the host, then answers as Cloud Deploy until it is ended. */
 import { existsSync } from "node:fs"
 import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises"
-import { hostname, userInfo } from "node:os"
 import { join } from "node:path"
 import { PgClient } from "@effect/sql-pg"
 import { Deferred, Effect, Layer, Redacted, Schema } from "effect"
@@ -10,6 +9,7 @@ import * as Durable from "../engine/Durable.ts"
 import * as Source from "../engine/Source.ts"
 import * as HostClient from "../host/HostClient.ts"
 import * as Lock from "../Lock.ts"
+import { person } from "../Person.ts"
 import * as Remote from "../push/Remote.ts"
 import * as Tools from "../Tools.ts"
 import * as HttpServer from "./HttpServer.ts"
@@ -55,16 +55,6 @@ const tokenOf = (folder: string, name: string) =>
     return (yield* Effect.promise(() => readFile(file, "utf8"))).trim()
   })
 
-/** Whoever has the token: it is a file that this user alone can read. */
-const person = () => {
-  try {
-    return `${userInfo().username}@${hostname()}`
-  } catch {
-    // Some containers run as a number that has no name.
-    return `${process.getuid?.() ?? "somebody"}@${hostname()}`
-  }
-}
-
 /** Serves until interrupted. `ready` is called with the address once requests are answered. */
 export const serve = (options: ServeOptions, ready: (address: ServerAddress) => Effect.Effect<void>) =>
   Effect.scoped(
@@ -91,6 +81,7 @@ export const serve = (options: ServeOptions, ready: (address: ServerAddress) => 
           token,
           consoleToken,
           hookToken,
+          // Whoever has the token: its file is readable by this user alone.
           principal: options.token ? person() : undefined,
           host,
           sources,

@@ -69,6 +69,7 @@ export const open = ({
       releases,
       driver,
       platform: yield* Platform.make(server),
+      reachedAt: subnet.address(3),
       identity: {
         issuer: identity.issuer.issuer,
         audience: identity.audience,

@@ -42,6 +42,8 @@ export interface World {
   /** Those that take pods. Absent where there is but this machine: the walk then drains none. */
   readonly nodes?: Effect.Effect<ReadonlyArray<string>, DriverFailed>
   readonly identity: WorldIdentity
+  /** The address at which pods reach servers of this process. Absent where they can't. */
+  readonly reachedAt?: string
   /** `smoke` is the smoke run of the target's last phase: it names the image, the account and the limits of a client. */
   readonly startLoad: (
     target: Target,
