@@ -53,18 +53,28 @@ const withoutConcurrency = (paths: ReadonlyArray<string>) =>
 
 /** Applies all of `migrations/`, then makes the cluster's tables, both as the role of the URL: `migrator`. */
 export const migrate = (migratorUrl: string): Effect.Effect<void> =>
-  Effect.promise(() =>
-    runner({
-      databaseUrl: migratorUrl,
-      dir: fileURLToPath(new URL("../../migrations/*.sql", import.meta.url)),
-      useGlob: true,
-      direction: "up",
-      migrationsTable: "pgmigrations",
-      migrationsSchema: "agents",
-      createMigrationsSchema: true,
-      migrationLoaderStrategies: [{ extensions: [".sql"], loader: withoutConcurrency }],
-      log: () => {}
-    })
+  Effect.acquireUseRelease(
+    Effect.promise(async () => {
+      // The runner's own connection is not waited for when it ends: dropped under it, a database of a short test failed that test.
+      const client = new pg.Client({ connectionString: migratorUrl })
+      await client.connect()
+      return client
+    }),
+    (dbClient) =>
+      Effect.promise(() =>
+        runner({
+          dbClient,
+          dir: fileURLToPath(new URL("../../migrations/*.sql", import.meta.url)),
+          useGlob: true,
+          direction: "up",
+          migrationsTable: "pgmigrations",
+          migrationsSchema: "agents",
+          createMigrationsSchema: true,
+          migrationLoaderStrategies: [{ extensions: [".sql"], loader: withoutConcurrency }],
+          log: () => {}
+        })
+      ),
+    (client) => Effect.promise(() => client.end())
   ).pipe(
     Effect.andThen(
       ClusterStorage.createClusterTables.pipe(

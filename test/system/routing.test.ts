@@ -46,7 +46,10 @@ it.scopedLive(
             ([name, run]) => {
               const id = runId(`${name}-${caller}-${run}`)
               const ask = agent.ask(session(name), { runId: id, message: "hello", model: "local" })
-              return Effect.andThen(ask, agent.status(session(name), id))
+              // As a client does that is told to send its call again: a busy machine may take longer than a call waits.
+              return Effect.andThen(ask, agent.status(session(name), id)).pipe(
+                Effect.retry({ times: 3, while: ({ _tag }) => _tag === "AgentUnavailable" })
+              )
             },
             { concurrency: "unbounded" }
           )
