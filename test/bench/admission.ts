@@ -13,12 +13,11 @@
  * 429 that says when to come again.
  */
 import { writeFileSync } from "node:fs"
-import { createServer, type Server } from "node:http"
 import { loadavg } from "node:os"
 import { fileURLToPath } from "node:url"
 import { Effect } from "effect"
 import pg from "pg"
-import * as DevIssuer from "../../src/domain/DevIssuer.ts"
+import { gatewayPod, issuerAt } from "../support/gateway-pod.ts"
 import { testImage } from "../support/image.ts"
 import { databaseSecret, startPod } from "../support/pods.ts"
 import { until } from "../support/wait.ts"
@@ -82,21 +81,8 @@ const program = Effect.gen(function* () {
   const { subnet, server, migratedDatabase } = yield* world
   const url = yield* migratedDatabase("bench")
   const image = yield* testImage({ entries: ["gateway", "runner"] })
-  const issuer = yield* DevIssuer.make({
-    issuer: `http://${subnet.address(3)}:8080`,
-    subject: { tenant: TENANT, subject: "bench", email: "bench@agents.test" }
-  })
-  yield* Effect.acquireRelease(
-    Effect.async<Server>((resume) => {
-      const listening = createServer(issuer.handler)
-      listening.listen(8080, subnet.address(3), () => resume(Effect.succeed(listening)))
-    }),
-    (listening) =>
-      Effect.sync(() => {
-        listening.closeAllConnections()
-        listening.close()
-      })
-  )
+  const subject = { tenant: TENANT, subject: "bench", email: "bench@agents.test" }
+  const issuer = yield* issuerAt(subnet.address(3), subject)
   const secret = yield* databaseSecret(url)
   const runner = yield* startPod({
     image,
@@ -121,16 +107,12 @@ const program = Effect.gen(function* () {
   let started = 0
   const measure = (allowed: number, index: number) =>
     Effect.gen(function* () {
-      const gateway = yield* startPod({
-        image,
-        program: "gateway",
-        name: `agent-gateway-${index}`,
+      const gateway = yield* gatewayPod({
+        ...{ image, secret, issuer },
+        ordinal: index,
         address: subnet.address(100 + index),
+        audience: AUDIENCE,
         env: {
-          DATABASE_SECRET_DIR: secret,
-          IDENTITY_ISSUER: issuer.issuer,
-          IDENTITY_AUDIENCE: AUDIENCE,
-          IDENTITY_JWKS_URL: `${issuer.issuer}/jwks`,
           TENANT_OPEN_RUNS: String(allowed),
           // All clients are one user at one address here; the bound that is measured is that of open runs.
           ADDRESS_REQUESTS_PER_SECOND: "100000",

@@ -1,12 +1,13 @@
 /** `testCluster` with what surrounds it: gateways, an issuer, and the small piece of the Kubernetes API that smoke uses. */
-import { createServer, type RequestListener } from "node:http"
 import { connect, createServer as createTcpServer } from "node:net"
 import { Effect, Scope } from "effect"
 import * as ApiClient from "../../src/domain/ApiClient.ts"
-import * as DevIssuer from "../../src/domain/DevIssuer.ts"
+import type * as DevIssuer from "../../src/domain/DevIssuer.ts"
 import { type TestCluster, testCluster } from "./cluster.ts"
+import * as GatewayPod from "./gateway-pod.ts"
+import { issuerAt, serveHttp } from "./gateway-pod.ts"
 import { testImage } from "./image.ts"
-import { databaseSecret, startPod, type TestPod } from "./pods.ts"
+import { databaseSecret, type TestPod } from "./pods.ts"
 
 export const AUDIENCE = "https://agent-gateway.test"
 export const SMOKE_TENANT = "smoke"
@@ -43,29 +44,13 @@ export interface Stack extends Omit<TestCluster, "runner"> {
   readonly smokeEnv: (gatewayUrl: string) => Readonly<Record<string, string>>
 }
 
-const serveHttp = (host: string, port: number, handler: RequestListener) =>
-  Effect.acquireRelease(
-    Effect.async<ReturnType<typeof createServer>>((resume) => {
-      const server = createServer(handler)
-      server.listen(port, host, () => resume(Effect.succeed(server)))
-    }),
-    (server) =>
-      Effect.sync(() => {
-        server.closeAllConnections()
-        server.close()
-      })
-  )
-
 export const stack: Effect.Effect<Stack, never, Scope.Scope> = Effect.gen(function* () {
   const scope = yield* Effect.scope
   const [cluster, image] = yield* Effect.all([testCluster, testImage({ entries: ["gateway"] })], { concurrency: 2 })
   const { subnet, database } = cluster
   const secret = yield* databaseSecret(database.urlOf("runtime"))
-  const issuer = yield* DevIssuer.make({
-    issuer: `http://${subnet.address(3)}:8080`,
-    subject: { tenant: SMOKE_TENANT, subject: "smoke", email: "smoke@agents.test" }
-  })
-  yield* serveHttp(subnet.address(3), 8080, issuer.handler)
+  const subject = { tenant: SMOKE_TENANT, subject: "smoke", email: "smoke@agents.test" }
+  const issuer = yield* issuerAt(subnet.address(3), subject)
 
   const runners = new Map<string, TestPod>()
   const runner = (ordinal: number, env: Readonly<Record<string, string>> = {}) =>
@@ -92,20 +77,11 @@ export const stack: Effect.Effect<Stack, never, Scope.Scope> = Effect.gen(functi
   })
 
   const gatewayPod = (ordinal: number, env: Readonly<Record<string, string>> = {}) =>
-    startPod({
-      image,
-      program: "gateway",
-      name: `agent-gateway-${ordinal}`,
+    GatewayPod.gatewayPod({
+      ...{ image, ordinal, secret, issuer },
       address: subnet.address(100 + ordinal),
-      env: {
-        DATABASE_SECRET_DIR: secret,
-        IDENTITY_ISSUER: issuer.issuer,
-        IDENTITY_AUDIENCE: AUDIENCE,
-        IDENTITY_JWKS_URL: `${issuer.issuer}/jwks`,
-        DRAIN_WINDOW_MS: "300",
-        DRAIN_IDLE_MS: "3000",
-        ...env
-      }
+      audience: AUDIENCE,
+      env: { DRAIN_WINDOW_MS: "300", DRAIN_IDLE_MS: "3000", ...env }
     })
 
   const token = yield* issuer.issue({ audience: AUDIENCE })

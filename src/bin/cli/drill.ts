@@ -1,6 +1,4 @@
 /** `deliver drill list`, `deliver drill NAME`. */
-import { readFile } from "node:fs/promises"
-import { join } from "node:path"
 import { Effect, type Scope } from "effect"
 import pg from "pg"
 import { ExitCode } from "../../domain/ExitCode.ts"
@@ -11,6 +9,7 @@ import * as KubernetesApi from "../../drills/KubernetesApi.ts"
 import * as LockSessions from "../../drills/LockSessions.ts"
 import { drills } from "../../drills/registry.ts"
 import * as Restore from "../../drills/restore/Restore.ts"
+import * as Database from "../../gates/Database.ts"
 import { CliError, type Verb } from "./Verb.ts"
 
 const missing = (message: string) => new CliError({ exitCode: ExitCode.preconditionMissing, message })
@@ -46,18 +45,12 @@ const platformToken = (audience: string) => {
 /** Asks the database as role `drill`, with the mounted secret. */
 const database = (folder: string): Effect.Effect<pg.Pool, CliError, Scope.Scope> =>
   Effect.gen(function* () {
-    const part = (name: string) =>
-      Effect.tryPromise({
-        try: async () => (await readFile(join(folder, name), "utf8")).trim(),
-        catch: () =>
-          missing(`The database secret's file ${join(folder, name)} can't be read. Is agent-database-drill mounted?`)
-      })
-    const [host, port, name, user, password] = yield* Effect.all(
-      ["host", "port", "database", "username", "password"].map(part)
+    const settings = yield* Database.fromSecret(folder).pipe(
+      Effect.mapError(({ exitCode, message }) => new CliError({ exitCode, message }))
     )
     return yield* Effect.acquireRelease(
       Effect.sync(() => {
-        const pool = new pg.Pool({ host, port: Number(port), database: name, user, password, max: 2 })
+        const pool = new pg.Pool({ ...Database.connection(settings), max: 2, application_name: "drill" })
         pool.on("error", () => {})
         return pool
       }),
