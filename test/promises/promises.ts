@@ -518,9 +518,17 @@ export const promises: ReadonlyArray<Promised> = [
       [
         "test/rehearsal/record.test.ts",
         "tells a hook who approved its rollout, its images and when its jobs ran, and lets it change nothing"
+      ],
+      [
+        "src/rehearsal/RolloutApi.test.ts",
+        "answers a rollout's last hook as Cloud Deploy and the audit log do, and nobody else"
+      ],
+      [
+        "src/rehearsal/Recorded.test.ts",
+        "takes what could not be asked for a problem where it could be, and says so where it could not"
       ]
     ],
-    open: "Google's own answers have not been seen: servers that answer as its documents say stand in for them, and the rehearsal's own API. `deliver rehearse`, which walks without that API, records no approval and no jobs"
+    open: "Google's own answers have not been seen: servers that answer as its documents say stand in for them. In a rehearsal the record is whole, except on a cluster, whose pods can't reach the machine that rehearses"
   },
   {
     id: "E1",
