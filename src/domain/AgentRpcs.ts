@@ -9,6 +9,7 @@ import { Rpc, RpcGroup } from "@effect/rpc"
 import { Schema } from "effect"
 import { RunId, SessionId } from "./Ids.ts"
 import { RunView } from "./Run.ts"
+import { isStorable } from "./Text.ts"
 
 export class RunNotFound extends Schema.TaggedError<RunNotFound>()("RunNotFound", { runId: RunId }) {
   override get message(): string {
@@ -50,7 +51,7 @@ export const Ask = Schema.Struct({
     Schema.minLength(1),
     Schema.maxLength(MAX_MESSAGE_LENGTH),
     // What the database can't hold as JSON must be refused here, where the client hears why.
-    Schema.filter((text) => text.isWellFormed() && !text.includes("\u0000"), {
+    Schema.filter(isStorable, {
       message: () => "message: well-formed Unicode without U+0000"
     })
   ),

@@ -9,9 +9,10 @@ import { join } from "node:path"
 import { Reactivity } from "@effect/experimental"
 import { SqlClient } from "@effect/sql"
 import { PgClient } from "@effect/sql-pg"
-import { Context, Data, Effect, Layer, type Scope } from "effect"
+import { Context, Data, Effect, Layer, type Scope, type Stream } from "effect"
 import pg from "pg"
 import { ExitCode } from "../domain/ExitCode.ts"
+import * as CopyOut from "./CopyOut.ts"
 
 /** The database can't be used. The message is for a person and holds no secret. */
 export class DatabaseUnavailable extends Data.TaggedError("DatabaseUnavailable")<{
@@ -220,13 +221,13 @@ export interface Session {
   readonly client: pg.PoolClient
   /** Sends a script as it is; several statements are one implicit transaction unless they say otherwise. */
   readonly script: (text: string) => Effect.Effect<void, StatementFailed>
-  /** One statement of ours without values, in one message there and one way back. */
-  readonly simple: <Row extends object>(text: string) => Effect.Effect<ReadonlyArray<Row>, StatementFailed>
   /** One statement by the extended protocol, as a runtime sends it. */
   readonly query: <Row extends object>(
     text: string,
     values?: ReadonlyArray<unknown>
   ) => Effect.Effect<ReadonlyArray<Row>, StatementFailed>
+  /** The rows of a select of ours without values, in a stream of lines (`CopyOut`). Nothing else is carried out meanwhile. */
+  readonly lines: (text: string) => Stream.Stream<CopyOut.Line, StatementFailed>
   /** As `query`; answers how many rows were written, or given back. */
   readonly count: (text: string, values: ReadonlyArray<unknown>) => Effect.Effect<number, StatementFailed>
 }
@@ -238,10 +239,9 @@ const extended = (text: string, values: ReadonlyArray<unknown>) =>
 const makeSession = (client: pg.PoolClient): Session => ({
   client,
   script: (text) => Effect.tryPromise({ try: () => client.query(text), catch: toFailure }).pipe(Effect.asVoid),
-  simple: <Row extends object>(text: string) =>
-    Effect.tryPromise({ try: async () => (await client.query<Row>(text)).rows, catch: toFailure }),
   query: <Row extends object>(text: string, values: ReadonlyArray<unknown> = []) =>
     Effect.tryPromise({ try: async () => (await client.query<Row>(extended(text, values))).rows, catch: toFailure }),
+  lines: (text) => CopyOut.lines(client, text, toFailure),
   count: (text, values) =>
     Effect.tryPromise({ try: async () => (await client.query(extended(text, values))).rowCount ?? 0, catch: toFailure })
 })

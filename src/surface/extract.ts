@@ -1,5 +1,5 @@
 /** Makes the surface from what the code declares. Pure apart from hashing: no database, no clock, no environment. */
-import { createHash } from "node:crypto"
+import { hash } from "node:crypto"
 import { ClusterSchema, EntityId } from "@effect/cluster"
 import type { Rpc } from "@effect/rpc"
 import { Arbitrary, Context, Effect, Either, FastCheck, Schema } from "effect"
@@ -80,10 +80,7 @@ export const identify = (
 const sameDigest = new WeakMap<AnyDeclaration, boolean>()
 
 const executionIdOf = (declaration: AnyDeclaration, payload: unknown): string =>
-  createHash("sha256")
-    .update(`${declaration.workflow.name}-${declaration.idempotencyKey(payload as never)}`)
-    .digest("hex")
-    .slice(0, 32)
+  hash("sha256", `${declaration.workflow.name}-${declaration.idempotencyKey(payload as never)}`, "hex").slice(0, 32)
 
 /** The quick yes of `sameIdentity`, once the library's digest is known to be the one computed here. */
 export const identityHolds = (

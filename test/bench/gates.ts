@@ -58,7 +58,7 @@ const bundled = Effect.gen(function* () {
       platform: "node",
       format: "esm",
       target: "node24",
-      keepNames: true,
+      keepNames: false,
       logLevel: "warning",
       logOverride: { "direct-eval": "silent" },
       banner: {

@@ -118,6 +118,8 @@ export const entry = (title: string, expect: string | null, change: Change): Ent
       shardId: `default:${shardNumber(executionId, 300)}`,
       state: "suspended",
       diedOf: undefined,
+      startedAt: 0,
+      answeredAt: 0,
       payload: value(payload),
       deferreds: [],
       clocks: [],

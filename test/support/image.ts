@@ -62,7 +62,8 @@ export const testImage = (
         platform: "node",
         format: "esm",
         target: "node24",
-        keepNames: true,
+        // As in the image: tools/build.ts.
+        keepNames: false,
         sourcemap: "linked",
         logLevel: "error",
         external: ["pg-native"],

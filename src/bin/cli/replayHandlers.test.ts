@@ -54,6 +54,8 @@ it.scopedLive.each(states)("replays a run that %s, and finds nothing", ([_name, 
       shardId: "default:1",
       state: "suspended",
       diedOf: undefined,
+      startedAt: 0,
+      answeredAt: 0,
       payload: {
         _tag: "value",
         value: { tenantId: "acme", sessionId: "s", runId: "r", message: "hello", model: "local" }

@@ -200,33 +200,38 @@ export const judge = (input: Input): Effect.Effect<Result, OpenWorkUnreadable, O
       input.replayer === undefined ? undefined : yield* Judge.make(input.replayer, replayRules, leftBy(input.before))
 
     if (exists) {
-      const judgeOne = (execution: Execution) =>
-        Effect.gen(function* () {
-          const { workflow, executionId, state } = execution
-          seen.byState.set(state, (seen.byState.get(state) ?? 0) + 1)
-          // A dead execution demands nothing: it does not go on.
-          const rules = state === "dead" ? [poisoned] : [poisoned, ...executionRules]
-          if (state !== "dead") {
-            seen.byWorkflow.set(workflow, (seen.byWorkflow.get(workflow) ?? 0) + 1)
-            const begun = seen.begun.get(workflow) ?? new Set()
-            seen.begun.set(workflow, begun)
-            for (const { name } of execution.activities) begun.add(declaredName(name))
-          }
-          let sound = state !== "dead"
-          for (const rule of rules) {
-            const judged = rule.judge(execution, candidate)
-            if (judged === fine) continue
-            for (const problem of yield* judged) {
-              rows.add(problem, executionId)
-              sound &&= problem.severity === "note"
-            }
-          }
+      /** Undefined: there is nothing to say, and nothing to replay. Most executions are that, and need no effect each. */
+      const judgeOne = (execution: Execution): Effect.Effect<void> | undefined => {
+        const { workflow, executionId, state } = execution
+        seen.byState.set(state, (seen.byState.get(state) ?? 0) + 1)
+        // A dead execution demands nothing: it does not go on.
+        const rules = state === "dead" ? [poisoned] : [poisoned, ...executionRules]
+        if (state !== "dead") {
+          seen.byWorkflow.set(workflow, (seen.byWorkflow.get(workflow) ?? 0) + 1)
+          const begun = seen.begun.get(workflow) ?? new Set()
+          seen.begun.set(workflow, begun)
+          for (const { name } of execution.activities) begun.add(declaredName(name))
+        }
+        const judged = rules.map((rule) => rule.judge(execution, candidate)).filter((each) => each !== fine)
+        const declaration = candidate.declarations.get(workflow)
+        const replayed = replay !== undefined && declaration !== undefined && state !== "dead"
+        if (judged.length === 0 && !replayed) return undefined
+        return Effect.gen(function* () {
+          const problems = (yield* Effect.all(judged)).flat()
+          for (const problem of problems) rows.add(problem, executionId)
           // What the rows alone refuse would only be refused again, in other words.
-          const declaration = candidate.declarations.get(workflow)
-          if (replay === undefined || declaration === undefined || !sound) return
+          if (!replayed || problems.some(({ severity }) => severity !== "note")) return
           for (const problem of yield* replay.judge(execution, declaration)) rows.add(problem, executionId)
         })
-      yield* Stream.runForEachChunk(work.executions, (chunk) => Effect.forEach(chunk, judgeOne, { discard: true }))
+      }
+      yield* Stream.runForEachChunk(work.executions, (chunk) => {
+        const left: Array<Effect.Effect<void>> = []
+        for (const execution of chunk) {
+          const judged = judgeOne(execution)
+          if (judged !== undefined) left.push(judged)
+        }
+        return Effect.all(left, { discard: true })
+      })
       yield* Stream.runForEach(work.calls, (call) =>
         Effect.gen(function* () {
           seen.calls++

@@ -43,6 +43,9 @@ export interface Execution {
   /** `dead`: the engine answered its start with a permanent failure. Only a repair brings it back. */
   readonly state: "running" | "suspended" | "dead"
   readonly diedOf: string | undefined
+  /** When it was started, in ms since 1970; and when a runner last said how far it is: undefined while none has. */
+  readonly startedAt: number
+  readonly answeredAt: number | undefined
   readonly payload: Stored
   readonly activities: ReadonlyArray<BegunActivity>
   readonly deferreds: ReadonlyArray<AnsweredDeferred>

@@ -7,6 +7,7 @@
 import { createServer, type IncomingMessage, type ServerResponse, STATUS_CODES } from "node:http"
 import type { Duplex } from "node:stream"
 import { Effect, Exit, Option, Runtime, type Scope } from "effect"
+import { isStorable } from "../../domain/Text.ts"
 import * as Console from "../console/Console.ts"
 import * as Load from "../console/Load.ts"
 import { Reply } from "../console/Reply.ts"
@@ -60,14 +61,11 @@ const read = (request: IncomingMessage, limit: number): Effect.Effect<Buffer, Go
     request.on("error", () => resume(fail("INVALID_ARGUMENT", "The request ended before its body did.")))
   })
 
-/** What Postgres can't keep in a text: it would refuse it as a failure of the server's own. */
-const isText = (text: string) => !text.includes("\0") && text.isWellFormed()
-
 const parsed = (body: Buffer): Effect.Effect<unknown, GoogleError> => {
   if (body.length === 0) return Effect.succeed({})
   let texts = true
   const look = (key: string, value: unknown) => {
-    if (!isText(key) || (typeof value === "string" && !isText(value))) texts = false
+    if (!isStorable(key) || (typeof value === "string" && !isStorable(value))) texts = false
     return value
   }
   return Effect.try({
@@ -287,7 +285,7 @@ export const serve = (options: ServerOptions): Effect.Effect<number, ToolFailed,
       const effect: Effect.Effect<unknown, GoogleError, Store> =
         url === null || tricky
           ? fail("INVALID_ARGUMENT", "The path may not hold empty, `.` or `..` segments.")
-          : [...url.searchParams].some((pair) => !pair.every(isText))
+          : [...url.searchParams].some((pair) => !pair.every(isStorable))
             ? fail("INVALID_ARGUMENT", "The query holds a zero byte.")
             : url.pathname === "/console/events" && request.method === "GET"
               ? Effect.asVoid(Effect.zipRight(sameMachine(request), guard(request, url)))

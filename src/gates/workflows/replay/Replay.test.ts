@@ -40,6 +40,8 @@ const execution = (change: Partial<Execution> = {}): Execution => ({
   shardId: "default:1",
   state: "suspended",
   diedOf: undefined,
+  startedAt: 0,
+  answeredAt: 0,
   payload: { _tag: "value", value: { tenant: "acme", id: "a", wait: "both" } },
   activities: planned,
   deferreds: [],

@@ -8,7 +8,7 @@ export const clock: ExecutionRule = {
   how: "running ones declared",
   judge: ({ workflow, clocks }, { declarations }) => {
     const declaration = declarations.get(workflow)
-    if (declaration === undefined) return fine
+    if (declaration === undefined || clocks.length === 0) return fine
     const declared = new Set(Object.values(declaration.clocks).map(({ name }) => name))
     return Effect.succeed(clocks.flatMap(({ name }) => clockGone(workflow, name, declared, "running")))
   }

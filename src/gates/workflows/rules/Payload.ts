@@ -1,6 +1,6 @@
 import { Effect, Either } from "effect"
 import { identify, identityHolds, sameIdentity } from "../../../surface/extract.ts"
-import { decodes, type ExecutionRule, fine, type Problem, readable } from "../Rule.ts"
+import { decodes, type ExecutionRule, fine, type Problem } from "../Rule.ts"
 
 /** The payload an open execution was started with: it must decode, and still make the same execution id and shard group. */
 export const payload: ExecutionRule = {
@@ -11,8 +11,9 @@ export const payload: ExecutionRule = {
     const declaration = declarations.get(workflow)
     if (declaration === undefined) return fine
     if (payload._tag === "damaged") return Effect.succeed([damaged(workflow, payload.why)])
+    // It makes the id anew of what it decoded: nothing is left to be asked.
+    if (identityHolds(declaration, payload.value, executionId, shardId)) return fine
     const reading = decodes(declaration.workflow.payloadSchema as never, payload.value)
-    if (reading === readable && identityHolds(declaration, payload.value, executionId, shardId)) return fine
     return Effect.gen(function* () {
       const read = yield* reading
       if (Either.isLeft(read)) return [unreadable(workflow, read.left)]
