@@ -56,6 +56,14 @@ const listAll = Statement.make<[]>()({
   row: Row
 })
 
+/** One that was retired and comes back is recorded anew: what its gates and migrations left tells of its first time. */
+const firstTrace = Statement.make<[release: string]>()({
+  name: "releases.first-trace",
+  text: `select least(r.recorded_at, (select min(e.recorded_at) from agents.evidence e where e.release = r.release)) as at
+    from agents.releases r where r.release = $1`,
+  row: Schema.Struct({ at: Schema.DateFromSelf })
+})
+
 /** A release that is recorded again keeps its place; only a retired one has to come back in as `deploying`. */
 const upsert = Statement.make<
   [release: string, surface: string, image: string | null, target: string | null, rollout: string | null]
@@ -131,13 +139,17 @@ const appendEvidence = Statement.make<
 
 /** Statements of the gates themselves: they are not run by the runtime's role, which has no right to most of them. */
 export const gateStatements: ReadonlySet<string> = new Set(
-  [listAll, upsert, setState, lockAll, liveRunners, askableRunners, appendEvidence].map(({ name }) => name)
+  [listAll, firstTrace, upsert, setState, lockAll, liveRunners, askableRunners, appendEvidence].map(({ name }) => name)
 )
 
 type Sql<A, E = never> = Effect.Effect<A, E | SqlError.SqlError, SqlClient.SqlClient>
 
 /** All records, oldest first. */
 export const list: Sql<ReadonlyArray<ReleaseRecord>> = listAll.run()
+
+/** When a recorded release was first seen here, in ms since 1970: no runner of it can have been here before. */
+export const firstSeen = (release: string): Sql<number> =>
+  Effect.map(firstTrace.run(release), ([row]) => row?.at.getTime() ?? 0)
 
 /** Releases of runners that are alive, recorded or not. */
 export const alive: Sql<ReadonlyArray<LiveRelease>> = liveRunners.run()

@@ -27,7 +27,13 @@ export interface Measured {
   readonly checks: ReadonlyArray<{ readonly name: string; readonly result: string }>
 }
 
-const noRows = Layer.succeed(OpenWork, { exists: Effect.succeed(true), executions: Stream.empty, calls: Stream.empty })
+const noRows = Layer.succeed(OpenWork, {
+  exists: Effect.succeed(true),
+  executions: Stream.empty,
+  calls: Stream.empty,
+  results: () => Stream.empty,
+  lived: () => Effect.succeed(undefined)
+})
 
 const measure = (layer: LayerName) =>
   Effect.gen(function* () {
@@ -38,8 +44,9 @@ const measure = (layer: LayerName) =>
     const cpuBefore = process.cpuUsage()
     const result = yield* Effect.gen(function* () {
       const others = yield* OtherReleases.read("candidate")
+      const before = yield* OtherReleases.before("candidate")
       const replayer = layer === "replay" ? yield* Replay.make(handlers) : undefined
-      return yield* Gate.judge({ release: "candidate", surface, declarations, entities, others, replayer })
+      return yield* Gate.judge({ release: "candidate", surface, declarations, entities, others, before, replayer })
     }).pipe(
       Effect.provide(layer === "names" ? noRows : PostgresOpenWork.layer),
       Effect.provide(Database.layer(settings)),

@@ -7,7 +7,7 @@ import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { rules as manifestRules } from "../../src/gates/manifests/registry.ts"
-import { callRules, executionRules } from "../../src/gates/workflows/Rules.ts"
+import { callRules, executionRules, resultRules } from "../../src/gates/workflows/Rules.ts"
 import { replayRules } from "../../src/gates/workflows/replay/Rules.ts"
 import { world } from "../support/migration-world.ts"
 import { type Entry, type Said, wrong } from "./Entry.ts"
@@ -30,6 +30,7 @@ const missed = (entries: ReadonlyArray<Entry>): Effect.Effect<string | undefined
 const registries: ReadonlyArray<readonly [string, ReadonlyArray<{ readonly name: string }>, ReadonlyArray<Entry>]> = [
   ["workflow rules", executionRules, workflowEntries],
   ["rules of waiting calls", callRules, workflowEntries],
+  ["rules of finished results", resultRules, workflowEntries],
   ["replay rules", replayRules, workflowEntries],
   ["manifest rules", manifestRules, manifestEntries]
 ]

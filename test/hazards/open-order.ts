@@ -84,6 +84,10 @@ interface Change {
   readonly beside?: true
   readonly handlers?: "none"
   readonly undecided?: true
+  /** The candidate was here before: since when. Executions were last answered at 0. */
+  readonly since?: number
+  /** What an ended execution answered, for which somebody may still ask. */
+  readonly ended?: unknown
 }
 
 export class Ledger extends Context.Tag("hazards/Ledger")<Ledger, { readonly total: () => number }>() {}
@@ -163,13 +167,18 @@ export const entry = (title: string, expect: string | null, change: Change): Ent
       declarations,
       entities: change.entities ?? [Desk],
       others,
-      before: [yield* surfaceOf([before])],
+      before: { surfaces: [yield* surfaceOf([before])], since: change.since },
       replayer
     }).pipe(
       Effect.provideService(OpenWork, {
         exists: Effect.succeed(true),
         executions: Stream.make(execution),
-        calls: change.call === undefined ? Stream.empty : Stream.make(call)
+        calls: change.call === undefined ? Stream.empty : Stream.make(call),
+        results: () =>
+          change.ended === undefined
+            ? Stream.empty
+            : Stream.make({ workflow: "Order", executionId, exit: value(change.ended) }),
+        lived: () => Effect.succeed(undefined)
       }),
       Effect.orDie
     )

@@ -131,6 +131,32 @@ export const workflowEntries: ReadonlyArray<Entry> = [
         )
     }
   ),
+  entry(
+    "the code waits for a new deferred, and this release was recorded here a while after the executions began to wait",
+    "waits for deferred Countersign there",
+    {
+      declared: { deferreds: { approval: orderOptions.deferreds.approval, ...countersign } },
+      since: 3_600_000,
+      code: (_given, steps) =>
+        first(steps).pipe(Effect.zipRight(steps.countersign), Effect.zipRight(steps.approval), Effect.as({ total: 1 }))
+    }
+  ),
+  entry(
+    "a finished result that may still be asked for no longer decodes",
+    "have results that this release can't read",
+    {
+      declared: { success: struct("sum", Schema.Number) },
+      ended: { _tag: "Success", value: { total: 3 } }
+    }
+  ),
+  entry(
+    "a recorded failure that may still be asked for no longer decodes",
+    "have failures that this release can't read",
+    {
+      declared: { error: struct("code", Schema.Number) },
+      ended: { _tag: "Failure", cause: { _tag: "Fail", error: { reason: "no" } } }
+    }
+  ),
   entry("a clock is renamed while it runs", "sleep on clock Cooldown", {
     declared: { clocks: { cooldown: { name: "Pause" } } },
     open: asleep
@@ -325,6 +351,16 @@ export const workflowEntries: ReadonlyArray<Entry> = [
   }),
 
   entry("nothing changes, while executions wait", null, {}),
+  entry("the code waits for a new deferred that this release itself may have left executions waiting for", null, {
+    declared: { deferreds: { approval: orderOptions.deferreds.approval, ...countersign } },
+    since: -3_600_000,
+    code: (_given, steps) =>
+      first(steps).pipe(Effect.zipRight(steps.countersign), Effect.zipRight(steps.approval), Effect.as({ total: 1 }))
+  }),
+  entry("a result gets an optional field, and a finished one may still be asked for", null, {
+    declared: { success: Schema.Struct({ total: Schema.Number, note: Schema.optional(Schema.String) }) },
+    ended: { _tag: "Success", value: { total: 3 } }
+  }),
   entry("nothing changes, while an item of a queue waits", null, {
     was: queued("Checks"),
     code: then((steps) => steps.check({ page: 1 })),

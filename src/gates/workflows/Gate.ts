@@ -7,18 +7,20 @@
  *
  * With an older release as the candidate, the same question is: may we roll back?
  */
-import { Effect, Either, Stream } from "effect"
+import { Clock, Effect, Either, Stream } from "effect"
 import { compare, type Difference } from "../../surface/Compare.ts"
 import { type AnyDeclaration, type AnyEntity, declaredName } from "../../surface/Declared.ts"
+import { canonicalText } from "../../surface/Shape.ts"
 import type { Surface } from "../../surface/Surface.ts"
 import type { Check, Finding, Severity } from "../Evidence.ts"
-import { type Execution, OpenWork, type OpenWorkUnreadable } from "./OpenWork.ts"
-import { describe, type OtherRelease, runsBeside } from "./OtherReleases.ts"
+import { type Execution, type Lived, OpenWork, type OpenWorkUnreadable } from "./OpenWork.ts"
+import { type Before, describe, type OtherRelease, runsBeside } from "./OtherReleases.ts"
 import { type Candidate, fine, type Problem } from "./Rule.ts"
-import { callRules, executionRules, poisoned } from "./Rules.ts"
+import { callRules, executionRules, poisoned, resultRules } from "./Rules.ts"
 import * as Judge from "./replay/Judge.ts"
 import type { Replayer } from "./replay/Replay.ts"
 import { replayRules } from "./replay/Rules.ts"
+import { Ages, waitable, wayOut } from "./Waiting.ts"
 
 export interface Input {
   readonly release: string
@@ -27,11 +29,8 @@ export interface Input {
   readonly entities: ReadonlyArray<AnyEntity>
   /** Undefined: this database has no release records yet. */
   readonly others: ReadonlyArray<OtherRelease> | undefined
-  /**
-   * Surfaces of all releases that may have left open work here. Undefined when that can't be told: one can't be read, or
-   * the candidate has run here itself.
-   */
-  readonly before?: ReadonlyArray<Surface> | undefined
+  /** The releases that may have left open work here. Undefined when that can't be told: one is not known, or can't be read. */
+  readonly before?: Before | undefined
   /** This release's own workflow functions, ready to be replayed. Undefined: names and rows alone are judged. */
   readonly replayer?: Replayer | undefined
 }
@@ -50,15 +49,29 @@ const count = (n: number, one: string, many = `${one}s`) => `${n} ${n === 1 ? on
 class Tally {
   private readonly problems = new Map<
     string,
-    { readonly problem: Problem; total: number; readonly ids: Array<string> }
+    {
+      readonly problem: Problem
+      readonly workflow: string
+      total: number
+      readonly ids: Array<string>
+      readonly ages: Ages
+    }
   >()
 
-  add(problem: Problem, id: string): void {
+  /** `execution`: an open one, which ends one day. */
+  add(problem: Problem, id: string, execution?: Execution): void {
     const key = `${problem.rule} ${problem.severity} ${problem.subject}`
-    const entry = this.problems.get(key) ?? { problem, total: 0, ids: [] }
+    const entry = this.problems.get(key) ?? {
+      problem,
+      workflow: execution?.workflow ?? "",
+      total: 0,
+      ids: [],
+      ages: new Ages()
+    }
     this.problems.set(key, entry)
     if (entry.ids.at(-1) === id) return
     entry.total++
+    if (execution !== undefined) entry.ages.add(execution.startedAt)
     if (entry.ids.length < SHOWN) entry.ids.push(id)
   }
 
@@ -67,18 +80,30 @@ class Tally {
     return [...this.problems.values()].some(({ problem }) => problem.rule === rule && problem.subject === name)
   }
 
-  findings(noun: string): ReadonlyArray<Finding> {
-    return [...this.problems.values()].map(({ problem, total, ids }) => ({
-      rule: problem.rule,
-      severity: problem.severity,
-      what: problem.what,
-      where: `${problem.subject}: ${count(total, noun)}: ${ids.join(", ")}${total > ids.length ? `, and ${total - ids.length} more` : ""}`,
-      why: problem.why,
-      fix: problem.fix,
-      ...(problem.detail === undefined ? {} : { detail: problem.detail })
-    }))
+  /** Workflows of whose executions somebody may want to know when they will have ended. */
+  get awaited(): ReadonlyArray<string> {
+    return [...new Set([...this.problems.values()].filter(mayBeAwaited).map(({ workflow }) => workflow))]
+  }
+
+  findings(noun: string, lived: ReadonlyMap<string, Lived | undefined> = new Map(), now = 0): ReadonlyArray<Finding> {
+    return [...this.problems.values()].map((entry) => {
+      const { problem, workflow, total, ids, ages } = entry
+      const wait = mayBeAwaited(entry) ? `\n${wayOut(workflow, ages, lived.get(workflow), now)}` : ""
+      return {
+        rule: problem.rule,
+        severity: problem.severity,
+        what: problem.what,
+        where: `${problem.subject}: ${count(total, noun)}: ${ids.join(", ")}${total > ids.length ? `, and ${total - ids.length} more` : ""}`,
+        why: problem.why,
+        fix: `${problem.fix}${wait}`,
+        ...(problem.detail === undefined ? {} : { detail: problem.detail })
+      }
+    })
   }
 }
+
+const mayBeAwaited = ({ problem, ages }: { readonly problem: Problem; readonly ages: Ages }) =>
+  problem.severity !== "note" && waitable.has(problem.rule) && ages.count > 0
 
 interface Seen {
   readonly byState: Map<Execution["state"], number>
@@ -86,6 +111,7 @@ interface Seen {
   /** Declared names of activities that an execution which can go on has begun. */
   readonly begun: Map<string, Set<string>>
   calls: number
+  results: number
 }
 
 const severityOf: Readonly<Record<Difference["verdict"], Severity>> = {
@@ -100,9 +126,9 @@ const surfacesOf = (others: ReadonlyArray<OtherRelease>) =>
   )
 
 /** What other releases demand. Differences that several of them share are told once. */
-const againstOthers = (input: Input, seen: Seen, rows: Tally): ReadonlyArray<Finding> => {
+const againstOthers = (input: Input, seen: Seen, told: ReadonlyArray<Tally>): ReadonlyArray<Finding> => {
   const others = input.others ?? []
-  const told = new Map<string, { readonly difference: Difference; readonly of: Array<OtherRelease> }>()
+  const differing = new Map<string, { readonly difference: Difference; readonly of: Array<OtherRelease> }>()
   for (const { other, surface } of surfacesOf(others)) {
     const differences = compare(surface, input.surface, {
       open: (workflow) => (seen.byWorkflow.get(workflow) ?? 0) > 0,
@@ -110,14 +136,14 @@ const againstOthers = (input: Input, seen: Seen, rows: Tally): ReadonlyArray<Fin
       sideBySide: runsBeside(other)
     })
     for (const difference of differences) {
-      if (rows.covers(difference)) continue
+      if (told.some((tally) => tally.covers(difference))) continue
       const key = `${difference.rule} ${difference.verdict} ${difference.name} ${difference.what}`
-      const entry = told.get(key) ?? { difference, of: [] }
-      told.set(key, entry)
+      const entry = differing.get(key) ?? { difference, of: [] }
+      differing.set(key, entry)
       entry.of.push(other)
     }
   }
-  const differing = [...told.values()].map(
+  const findings = [...differing.values()].map(
     ({ difference, of }): Finding => ({
       rule: difference.rule,
       severity: severityOf[difference.verdict],
@@ -127,7 +153,7 @@ const againstOthers = (input: Input, seen: Seen, rows: Tally): ReadonlyArray<Fin
       fix: difference.fix
     })
   )
-  return [...differing, ...others.flatMap(unknown)]
+  return [...findings, ...others.flatMap(unknown)]
 }
 
 /** Releases about which the comparison can say nothing. */
@@ -163,15 +189,23 @@ const unknown = (other: OtherRelease): ReadonlyArray<Finding> => {
   ]
 }
 
-const leftBy = (before: Input["before"]) => (workflow: string) => {
-  const known = before?.flatMap(({ workflows }) => workflows[workflow] ?? []) ?? []
-  return known.length === 0
-    ? undefined
-    : {
-        deferreds: new Set(known.flatMap(({ deferreds }) => Object.keys(deferreds))),
-        queues: known.some(({ queues }) => Object.keys(queues ?? {}).length > 0)
-      }
-}
+/** Clocks of machines differ, by less than this. */
+const CLOCKS_MS = 60_000
+
+/** What an execution may wait for: whatever a release before has, unless this one may have had it since. */
+const leftBy =
+  (before: Input["before"]) =>
+  ({ workflow, answeredAt }: Execution) => {
+    if (before?.since !== undefined && !(answeredAt !== undefined && answeredAt < before.since - CLOCKS_MS))
+      return undefined
+    const known = before?.surfaces.flatMap(({ workflows }) => workflows[workflow] ?? []) ?? []
+    return known.length === 0
+      ? undefined
+      : {
+          deferreds: new Set(known.flatMap(({ deferreds }) => Object.keys(deferreds))),
+          queues: known.some(({ queues }) => Object.keys(queues ?? {}).length > 0)
+        }
+  }
 
 /** Judges the candidate. What it needs of the database comes through `OpenWork`. */
 export const judge = (input: Input): Effect.Effect<Result, OpenWorkUnreadable, OpenWork> =>
@@ -192,7 +226,7 @@ export const judge = (input: Input): Effect.Effect<Result, OpenWorkUnreadable, O
             )
       }
     }
-    const seen: Seen = { byState: new Map(), byWorkflow: new Map(), begun: new Map(), calls: 0 }
+    const seen: Seen = { byState: new Map(), byWorkflow: new Map(), begun: new Map(), calls: 0, results: 0 }
     const rows = new Tally()
     const calls = new Tally()
     const exists = yield* work.exists
@@ -218,10 +252,10 @@ export const judge = (input: Input): Effect.Effect<Result, OpenWorkUnreadable, O
         if (judged.length === 0 && !replayed) return undefined
         return Effect.gen(function* () {
           const problems = (yield* Effect.all(judged)).flat()
-          for (const problem of problems) rows.add(problem, executionId)
+          for (const problem of problems) rows.add(problem, executionId, execution)
           // What the rows alone refuse would only be refused again, in other words.
           if (!replayed || problems.some(({ severity }) => severity !== "note")) return
-          for (const problem of yield* replay.judge(execution, declaration)) rows.add(problem, executionId)
+          for (const problem of yield* replay.judge(execution, declaration)) rows.add(problem, executionId, execution)
         })
       }
       yield* Stream.runForEachChunk(work.executions, (chunk) => {
@@ -241,15 +275,50 @@ export const judge = (input: Input): Effect.Effect<Result, OpenWorkUnreadable, O
         })
       )
     }
+    const results = new Tally()
+    const asked = resultsToDecode(input)
+    if (exists) {
+      yield* Stream.runForEach(work.results(asked), (result) =>
+        Effect.gen(function* () {
+          seen.results++
+          for (const rule of resultRules) {
+            const judged = rule.judge(result, candidate)
+            if (judged === fine) continue
+            for (const problem of yield* judged) results.add(problem, result.executionId)
+          }
+        })
+      )
+    }
+    const lived = new Map<string, Lived | undefined>()
+    for (const workflow of rows.awaited) lived.set(workflow, yield* work.lived(workflow))
     const findings = [
-      ...rows.findings("execution"),
+      ...rows.findings("execution", lived, yield* Clock.currentTimeMillis),
+      ...results.findings("finished execution"),
       ...calls.findings("call"),
-      ...againstOthers(input, seen, rows),
+      ...againstOthers(input, seen, [rows, results, calls]),
       ...(replay?.findings() ?? []),
       ...(exists ? [] : [nothingHere])
     ]
-    return { findings, checks: checksOf(input, seen, exists, replay) }
+    return { findings, checks: checksOf(input, seen, exists, replay, asked) }
   })
+
+/**
+ * The workflows whose finished results are decoded: those that a release before wrote in another form, as far as it is known.
+ * Where a shape does not tell all (`via`, `undecided`) the rows are asked, too.
+ */
+const resultsToDecode = ({ before, declarations, surface }: Input): ReadonlyArray<string> => {
+  const formOf = (of: Surface, name: string) => {
+    const workflow = of.workflows[name]
+    return workflow === undefined ? undefined : canonicalText([workflow.success, workflow.error])
+  }
+  return declarations
+    .map(({ workflow }) => workflow.name)
+    .filter((name) => {
+      const own = formOf(surface, name)
+      if (before === undefined || own === undefined || /"(via|undecided)":/.test(own)) return true
+      return before.surfaces.some((each) => ![undefined, own].includes(formOf(each, name)))
+    })
+}
 
 const nothingHere: Finding = {
   rule: "no-open-work",
@@ -260,7 +329,13 @@ const nothingHere: Finding = {
   fix: "Nothing, on a first release. Else check that this is the database you mean."
 }
 
-const checksOf = (input: Input, seen: Seen, exists: boolean, replay: Judge.Judge | undefined): ReadonlyArray<Check> => {
+const checksOf = (
+  input: Input,
+  seen: Seen,
+  exists: boolean,
+  replay: Judge.Judge | undefined,
+  asked: ReadonlyArray<string>
+): ReadonlyArray<Check> => {
   const states = (["running", "suspended", "dead"] as const).map((state) => `${seen.byState.get(state) ?? 0} ${state}`)
   const total = [...seen.byState.values()].reduce((sum, each) => sum + each, 0)
   const alive = total - (seen.byState.get("dead") ?? 0)
@@ -277,6 +352,13 @@ const checksOf = (input: Input, seen: Seen, exists: boolean, replay: Judge.Judge
     },
     ...executionRules.map(({ name, how }) => ({ name, result: `${how}, in ${count(alive, "execution")}` })),
     ...(replay?.checks(alive) ?? []),
+    ...resultRules.map(({ name, how }) => ({
+      name,
+      result:
+        asked.length === 0
+          ? "no release that may have written one had another form: none decoded"
+          : `${how}, ${seen.results} of ${asked.join(", ")}`
+    })),
     ...callRules.map(({ name, how }) => ({ name, result: `${how}, in ${count(seen.calls, "waiting call")}` })),
     {
       name: "other releases",

@@ -55,6 +55,23 @@ export interface Execution {
   readonly damaged: ReadonlyArray<string>
 }
 
+/** What an execution ended with that somebody may still ask for. */
+export interface KeptResult {
+  readonly workflow: string
+  readonly executionId: string
+  /** The encoded exit. */
+  readonly exit: Stored
+}
+
+/** How long executions of a workflow took that have ended and whose rows are still there. */
+export interface Lived {
+  readonly ended: number
+  /** In ms. */
+  readonly half: number
+  readonly most: number
+  readonly longest: number
+}
+
 /** A call of an entity that was accepted and not answered yet. Workflows are not among these. */
 export interface OpenCall {
   readonly entityType: string
@@ -79,5 +96,9 @@ export class OpenWork extends Context.Tag("gates/OpenWork")<
     /** Every open execution, in one snapshot with `calls`. */
     readonly executions: Stream.Stream<Execution, OpenWorkUnreadable>
     readonly calls: Stream.Stream<OpenCall, OpenWorkUnreadable>
+    /** Of these workflows, what ended executions hold that a parent, a gateway or whoever started them may still ask for. */
+    readonly results: (workflows: ReadonlyArray<string>) => Stream.Stream<KeptResult, OpenWorkUnreadable>
+    /** Undefined: none of its has ended here, as far as the rows tell. */
+    readonly lived: (workflow: string) => Effect.Effect<Lived | undefined, OpenWorkUnreadable>
   }
 >() {}

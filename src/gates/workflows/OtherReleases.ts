@@ -38,18 +38,30 @@ const recorded: Effect.Effect<boolean, SqlError.SqlError, SqlClient.SqlClient> =
   Effect.map(([row]) => row?.there === true)
 )
 
-/** Surfaces of all releases that may have left open work here; undefined when that can't be told. See `Gate.Input`. */
-export const before = (
-  candidate: string
-): Effect.Effect<ReadonlyArray<Surface.Surface> | undefined, SqlError.SqlError, SqlClient.SqlClient> =>
+/** The other releases that may have left open work here, and since when the candidate itself may have. */
+export interface Before {
+  readonly surfaces: ReadonlyArray<Surface.Surface>
+  /** In ms since 1970. Undefined: it never was here. */
+  readonly since: number | undefined
+}
+
+/** Undefined when that can't be told: a live release is not recorded, or a record can't be read. See `Gate.Input`. */
+export const before = (candidate: string): Effect.Effect<Before | undefined, SqlError.SqlError, SqlClient.SqlClient> =>
   Effect.gen(function* () {
     if (!(yield* recorded)) return undefined
     const records = yield* Releases.list
     const strangers = (yield* Releases.alive).some(({ release }) =>
       records.every((record) => record.release !== release)
     )
-    if (strangers || records.some(({ release }) => release === candidate)) return undefined
-    return yield* Effect.forEach(records, ({ release, surface }) => Surface.read(surface, release)).pipe(
+    if (strangers) return undefined
+    const since = records.some(({ release }) => release === candidate)
+      ? yield* Releases.firstSeen(candidate)
+      : undefined
+    return yield* Effect.forEach(
+      records.filter(({ release }) => release !== candidate),
+      ({ release, surface }) => Surface.read(surface, release)
+    ).pipe(
+      Effect.map((surfaces): Before => ({ surfaces, since })),
       Effect.orElseSucceed(() => undefined)
     )
   })

@@ -4,10 +4,10 @@
  * One read-only snapshot: executions go on while we look, and a message read with a reply that came later would lie. Rows
  * come as they are taken, so memory is bounded by the largest execution.
  */
-import { Chunk, Effect, Layer, Stream } from "effect"
+import { Chunk, Effect, Layer, Option, Stream } from "effect"
 import { Database, type DatabaseUnavailable, type StatementFailed } from "../Database.ts"
 import { OpenWork, OpenWorkUnreadable } from "./OpenWork.ts"
-import { callOf, Executions } from "./postgres/assemble.ts"
+import { callOf, Executions, livedOf, resultOf } from "./postgres/assemble.ts"
 import * as statements from "./postgres/statements.ts"
 
 /** A statement lasts until its last row was taken. Hooks end after five minutes. */
@@ -43,8 +43,14 @@ export const layer: Layer.Layer<OpenWork, OpenWorkUnreadable, Database> = Layer.
         `begin isolation level repeatable read read only; set local statement_timeout = '${STATEMENT_TIMEOUT}'; set local lock_timeout = '2s'; set local work_mem = '32MB'; set local max_parallel_workers_per_gather = 0; set local idle_in_transaction_session_timeout = '10min'`
       )
       .pipe(Effect.mapError(unreadable))
-    const [place] = yield* query<{ replica: boolean; there: boolean; journal: boolean; encoding: string }>(
-      "select current_setting('server_encoding') as encoding, pg_is_in_recovery() as replica, to_regclass('cluster.cluster_messages') is not null and to_regclass('cluster.cluster_replies') is not null as there, to_regclass('agents.steps') is not null as journal"
+    const [place] = yield* query<{
+      replica: boolean
+      there: boolean
+      journal: boolean
+      runs: boolean
+      encoding: string
+    }>(
+      "select current_setting('server_encoding') as encoding, pg_is_in_recovery() as replica, to_regclass('cluster.cluster_messages') is not null and to_regclass('cluster.cluster_replies') is not null as there, to_regclass('agents.steps') is not null as journal, to_regclass('agents.runs') is not null as runs"
     )
     if (place?.replica === true) {
       return yield* new OpenWorkUnreadable({
@@ -71,7 +77,14 @@ export const layer: Layer.Layer<OpenWork, OpenWorkUnreadable, Database> = Layer.
           Stream.concat(Stream.suspend(() => Stream.fromIterable(executions.end())))
         )
       }),
-      calls: Stream.map(lines(statements.calls), callOf)
+      calls: Stream.map(lines(statements.calls), callOf),
+      results: (workflows) =>
+        workflows.length === 0 ? Stream.empty : Stream.map(lines(statements.results(workflows, place.runs)), resultOf),
+      lived: (workflow) =>
+        Stream.runHead(lines(statements.lived(workflow))).pipe(
+          Effect.map(Option.getOrUndefined),
+          Effect.map((line) => (line === undefined ? undefined : livedOf(line)))
+        )
     }
   })
 )

@@ -3,7 +3,7 @@ import { Effect, Either, ParseResult, Schema } from "effect"
 import type { AnyDeclaration, AnyEntity } from "../../surface/Declared.ts"
 import type { Sharding } from "../../surface/Surface.ts"
 import type { Severity } from "../Evidence.ts"
-import type { Execution, OpenCall } from "./OpenWork.ts"
+import type { Execution, KeptResult, OpenCall } from "./OpenWork.ts"
 
 /** The release that is judged: its own code, since the gate runs from its image. */
 export interface Candidate {
@@ -43,6 +43,12 @@ export interface CallRule {
   readonly name: string
   readonly how: string
   readonly judge: Judge<OpenCall>
+}
+
+export interface ResultRule {
+  readonly name: string
+  readonly how: string
+  readonly judge: Judge<KeptResult>
 }
 
 export const fine: Effect.Effect<ReadonlyArray<Problem>> = Effect.succeed([])

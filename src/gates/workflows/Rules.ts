@@ -1,10 +1,11 @@
 /** Every rule of the workflow gate. A rule is a file in `rules/` and a line here. */
-import type { CallRule, ExecutionRule } from "./Rule.ts"
+import type { CallRule, ExecutionRule, ResultRule } from "./Rule.ts"
 import { activityGone } from "./rules/ActivityGone.ts"
 import { activityResult } from "./rules/ActivityResult.ts"
 import { clock } from "./rules/Clock.ts"
 import { deferred } from "./rules/Deferred.ts"
 import { entityCall } from "./rules/EntityCall.ts"
+import { keptResult } from "./rules/KeptResult.ts"
 import { payload } from "./rules/Payload.ts"
 import { queue } from "./rules/Queue.ts"
 import { retryBudget } from "./rules/RetryBudget.ts"
@@ -26,5 +27,8 @@ export const executionRules: ReadonlyArray<ExecutionRule> = [
 
 /** Asked about every call of an entity that waits. */
 export const callRules: ReadonlyArray<CallRule> = [entityCall]
+
+/** Asked about every result of an ended execution that may still be asked for. */
+export const resultRules: ReadonlyArray<ResultRule> = [keptResult]
 
 export { poisoned } from "./rules/Poisoned.ts"

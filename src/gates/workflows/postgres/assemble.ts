@@ -1,7 +1,7 @@
 /** Lines of the database put together to executions. JSON is read here and not by Postgres: a cast of one damaged row would fail all. */
 import { holdsUnstorable } from "../../../domain/Text.ts"
 import { column, type Line } from "../../CopyOut.ts"
-import { type Execution, type OpenCall, type Stored, stored } from "../OpenWork.ts"
+import { type Execution, type KeptResult, type Lived, type OpenCall, type Stored, stored } from "../OpenWork.ts"
 import { TOO_LONG, VALUE_BYTES } from "./statements.ts"
 
 const readOr = (text: string | null): Stored =>
@@ -155,4 +155,21 @@ export const callOf = (line: Line): OpenCall => {
     shardId: shardId ?? "",
     payload: sentOr(payload ?? null)
   }
+}
+
+export const resultOf = (line: Line): KeptResult => {
+  const [workflow, executionId, reply] = line.split("\t").map(column)
+  const read = readOr(reply ?? null)
+  return {
+    workflow: workflow ?? "",
+    executionId: executionId ?? "",
+    exit: read._tag === "value" ? { _tag: "value", value: field(read.value, "value", "exit") } : read
+  }
+}
+
+export const livedOf = (line: Line): Lived | undefined => {
+  const [ended, half, most, longest] = line.split("\t").map(Number)
+  return ended === undefined || !(ended > 0)
+    ? undefined
+    : { ended, half: half ?? 0, most: most ?? 0, longest: longest ?? 0 }
 }

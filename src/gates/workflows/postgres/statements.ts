@@ -81,3 +81,36 @@ export const executions = (journal: boolean): string => `
 export const calls = `
   select entity_type, entity_id, tag, shard_id, ${bounded("payload")} from cluster.cluster_messages
   where kind = 0 and not processed and entity_type not like 'Workflow/%' order by id`
+
+const literal = (text: string) => `'${text.replaceAll("'", "''")}'`
+
+/**
+ * Results of ended executions that somebody may still ask for: an open parent, when it is replayed; a gateway, while the run that
+ * the execution belongs to has not ended; and whoever started one that belongs to no run. `runs`: whether this database has the
+ * table. A run that has ended is answered from its own row.
+ */
+export const results = (workflows: ReadonlyArray<string>, runs: boolean): string => `
+  select substr(m.entity_type, 10), m.entity_id, ${bounded("r.payload")}
+  from cluster.cluster_messages m
+  join cluster.cluster_replies r on r.request_id = m.id and r.kind = 0
+  where ${starts("m")} and ${complete("r.payload")}
+    and m.entity_type in (${workflows.map((name) => literal(`Workflow/${name}`)).join(", ")})
+    and (
+      case when m.payload like '%"~@effect/workflow/parent":%' then exists (
+        select from cluster.cluster_messages p
+        left join cluster.cluster_replies pr on pr.request_id = p.id and pr.kind = 0
+        where p.message_id = (
+            select 'Workflow/' || (parent->>'workflowName') || '/' || (parent->>'executionId') || '/run/'
+            from (select case when m.payload is json then m.payload::jsonb -> '~@effect/workflow/parent' end as parent) as given)
+          and (pr.id is null or not ${complete("pr.payload")}))
+      else ${runs ? "not exists (select from agents.runs u where u.execution_id = m.entity_id and u.finished_at is not null)" : "true"} end)`
+
+/** A snowflake holds milliseconds above its lowest 22 bits: of the start and of the reply they tell how long an execution took. */
+export const lived = (workflow: string): string => `
+  select count(*), percentile_disc(0.5) within group (order by ms), percentile_disc(0.95) within group (order by ms), max(ms)
+  from (
+    select greatest(0, (r.id >> 22) - (m.id >> 22)) as ms
+    from cluster.cluster_messages m
+    join cluster.cluster_replies r on r.request_id = m.id and r.kind = 0
+    where ${starts("m")} and ${complete("r.payload")} and m.entity_type = ${literal(`Workflow/${workflow}`)}
+  ) as ended`

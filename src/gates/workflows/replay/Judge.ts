@@ -29,7 +29,7 @@ const notRegistered = (workflow: string): Problem => ({
 export const make = (
   replayer: Replayer,
   rules: ReadonlyArray<ReplayRule>,
-  left: (workflow: string) => Left | undefined
+  left: (execution: Execution) => Left | undefined
 ): Effect.Effect<Judge> =>
   Effect.map(Clock.currentTimeMillis, (start) => {
     const end = start + Duration.toMillis(BUDGET)
@@ -48,7 +48,7 @@ export const make = (
           if (result === undefined) return []
           replayed++
           if (result.second !== result.first) twice++
-          return rules.flatMap((rule) => rule.judge(result, execution, declaration, left(execution.workflow)))
+          return rules.flatMap((rule) => rule.judge(result, execution, declaration, left(execution)))
         }),
       findings: () =>
         over === 0
