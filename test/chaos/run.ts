@@ -94,11 +94,18 @@ const program = Effect.gen(function* () {
             where m.entity_id = any($1) order by m.rowid`,
           [history.runs.map(({ execution }) => execution)]
         )
+        // What stands still waits for something: which session for which, and since when.
+        const sessions = yield* stage.query(
+          `select a.application_name, a.pid, a.state, a.wait_event_type, a.wait_event, a.xact_start, a.query_start, a.state_change,
+             pg_blocking_pids(a.pid) as blocked_by, left(a.query, 200) as query,
+             exists (select from pg_locks l where l.pid = a.pid and l.locktype = 'advisory') as holds_shards
+             from pg_stat_activity a where a.datname = current_database() order by 1, 2`
+        )
         yield* Effect.promise(async () => {
           await writeFile(join(folder, "runners.log"), stage.output().slice(Math.max(0, from - 20_000)))
           await writeFile(
             join(folder, "history.json"),
-            JSON.stringify({ plan, violations, history, messages }, null, 1)
+            JSON.stringify({ plan, violations, history, messages, sessions }, null, 1)
           )
         })
         for (const { rule, where, what } of violations) yield* print(`       ${rule} · ${where} · ${what}`)

@@ -36,6 +36,18 @@ const frozenInAStep = (seed: number): Scenario => ({
   faults: [{ kind: "freeze", runner: seed % RUNNERS, millis: 13_000, at: 2_000 }]
 })
 
+/** Of six runs in a tool step some are on the runner that is killed: they are rerun, and nothing else makes this sabotage show. */
+const killedInAStep = (seed: number): Scenario => ({
+  seed,
+  runs: Array.from({ length: 6 }, (_, index) => ({
+    at: 50 * index,
+    run: `r${seed}-${index + 1}`,
+    session: `s${seed}-${index + 1}`,
+    message: "hello tokens:2 tool:wait=4000"
+  })),
+  faults: [{ kind: "kill", runner: seed % RUNNERS, downFor: 0, at: 2_500 }]
+})
+
 const sabotages: ReadonlyArray<Sabotage> = [
   {
     what: "a rerun of a tool step tells its events under new keys",
@@ -48,7 +60,8 @@ const sabotages: ReadonlyArray<Sabotage> = [
         replace: "const step = `tool:${call.call}:${Date.now()}`"
       }
     ],
-    rule: "doubled"
+    rule: "doubled",
+    schedule: killedInAStep
   },
   {
     what: "an event is written after the run has ended",

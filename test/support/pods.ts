@@ -80,7 +80,7 @@ export const startPod = (options: {
       exit: Effect.promise(() => ended),
       get,
       ready: Effect.suspend(() =>
-        until(`${options.name} ready`, get("/readyz"), ({ status }) => status === 200, "30 seconds")
+        until(`${options.name} ready`, get("/readyz"), ({ status }) => status === 200, "60 seconds")
       ).pipe(
         Effect.tapError(() => Effect.sync(() => process.stderr.write(output))),
         Effect.asVoid
