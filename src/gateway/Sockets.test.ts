@@ -149,7 +149,7 @@ it.scopedLive("waits out a database outage on an open socket, and sends the clie
 it.scopedLive("closes a client that is not heard, and keeps one that only answers pings", () =>
   Effect.gen(function* () {
     const gateway = yield* testGateway({
-      socketLimits: { ...defaultLimits, pingInterval: "50 millis", heartbeatTimeout: "400 millis" }
+      socketLimits: { ...defaultLimits, pingInterval: "100 millis", heartbeatTimeout: "2 seconds" }
     })
     const alive = yield* connect(`${gateway.url}/ws/s1`, { token: gateway.token })
     const silent = yield* connect(`${gateway.url}/ws/s1`, { token: gateway.token, autoPong: false })

@@ -48,7 +48,9 @@ describe.skipIf(process.env["OWN_PUSH"] !== "1")("git push of this repository", 
         const cache = join(clone, ".rehearsal")
         const git = (...args: ReadonlyArray<string>) =>
           shown(clone, "git", "-c", "user.name=test", "-c", "user.email=test@localhost", ...args)
-        yield* shown(folder, "git", "clone", "--quiet", "--branch=main", ROOT, clone)
+        yield* shown(folder, "git", "clone", "--quiet", ROOT, clone)
+        // This commit, whatever branch it is on: a clone's own `main` may be an old one.
+        yield* git("checkout", "--quiet", "-B", "main")
         for (const name of ["node_modules", ".tools"]) {
           yield* Effect.promise(async () => {
             await symlink(join(ROOT, name), join(clone, name))

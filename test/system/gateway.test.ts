@@ -30,12 +30,9 @@ it.scopedLive(
       const [one, two] = yield* Effect.all([made.gateway(0), made.gateway(1)], { concurrency: 2 })
       const { token } = made
 
-      // The first call of a fresh gateway and a fresh runner.
-      const before = performance.now()
+      // How long it takes at most is held in `bounds.test.ts`.
       const started = yield* one.runs.start(start("s1", "r1", "tell me approve tokens:60 slow:50"))
-      const firstCall = performance.now() - before
       expect(started).toMatchObject({ runId: "r1", status: "accepted", runner: runner.name })
-      expect(firstCall).toBeLessThan(2_000)
 
       const first = yield* connect(`${one.url}/ws/s1`, { token })
       yield* first.until((messages) => eventsOf(messages).filter(({ event }) => event._tag === "Token").length >= 3)
