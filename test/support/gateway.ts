@@ -319,7 +319,7 @@ export interface TestSocket {
 export const eventually = (what: string, condition: () => boolean): Effect.Effect<void> =>
   Effect.sync(condition).pipe(
     Effect.repeat({ until: (holds) => holds, schedule: Schedule.spaced("10 millis") }),
-    Effect.timeoutFail({ duration: "20 seconds", onTimeout: () => new Error(`not within 20 s: ${what}`) }),
+    Effect.timeoutFail({ duration: "45 seconds", onTimeout: () => new Error(`not within 45 s: ${what}`) }),
     Effect.orDie,
     Effect.asVoid
   )

@@ -154,7 +154,7 @@ export const eventually = (database: TestDatabase, condition: string) =>
       (rows) => rows[0]?.holds === true,
       () => "not yet"
     ),
-    Effect.retry(Schedule.spaced("20 millis").pipe(Schedule.upTo("10 seconds"))),
+    Effect.retry(Schedule.spaced("20 millis").pipe(Schedule.upTo("30 seconds"))),
     Effect.orDie
   )
 

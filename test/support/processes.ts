@@ -98,7 +98,7 @@ export const eventually = <A, E, R>(
   effect: Effect.Effect<A, E, R>,
   holds: (value: A) => boolean,
   what: string,
-  withinMs = 15_000
+  withinMs = 45_000
 ) =>
   effect.pipe(
     Effect.filterOrFail(holds, () => new Error("not yet")),

@@ -232,10 +232,13 @@ export interface History {
   readonly done: ReadonlyArray<string>
 }
 
+/** No program takes a second; but twenty at a time share with others what is left of a busy machine. */
+const PATIENCE = "100 seconds"
+
 /** Runs a program to its end. */
 export const play = (notes: Notes, key: string, program: Program): Effect.Effect<History, never, WorkflowEngine> =>
   Effect.map(
-    Effect.exit(Generated.execute({ key, program: JSON.stringify(program) })).pipe(Effect.timeoutOption("25 seconds")),
+    Effect.exit(Generated.execute({ key, program: JSON.stringify(program) })).pipe(Effect.timeoutOption(PATIENCE)),
     (exit) => ({
       end: exit._tag === "None" ? "does not end" : describe(exit.value),
       done: [...notes.done]

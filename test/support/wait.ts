@@ -10,12 +10,12 @@ export class NeverHappened extends Data.TaggedError("NeverHappened")<{
   }
 }
 
-/** Asks again each 25 ms until the answer satisfies; fails with the last answer after `within` (10 s). */
+/** Asks again each 25 ms until the answer satisfies; fails with the last answer after `within`. Long: a busy machine is no reason to fail. */
 export const until = <A, E, R>(
   what: string,
   ask: Effect.Effect<A, E, R>,
   satisfies: (answer: A) => boolean,
-  within: Duration.DurationInput = "10 seconds"
+  within: Duration.DurationInput = "30 seconds"
 ): Effect.Effect<A, NeverHappened, R> => {
   let last = "nothing"
   return ask.pipe(
