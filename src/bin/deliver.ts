@@ -1,7 +1,6 @@
 #!/usr/bin/env node
 /** The one command: `deliver VERB`. Wiring only; each verb stands in `cli/`. */
-import { Cause, Effect, Exit, Layer, Option } from "effect"
-import { ExitCode } from "../domain/ExitCode.ts"
+import { Effect, Layer } from "effect"
 import { release } from "../runtime/ImageRoot.ts"
 import * as Logging from "../runtime/Logging.ts"
 import { drillVerb } from "./cli/drill.ts"
@@ -23,6 +22,7 @@ import { surfaceDiffVerb, surfaceVerb } from "./cli/surface.ts"
 import { tenantDeleteVerb, tenantExportVerb, tenantResumeVerb, tenantStatusVerb } from "./cli/tenant.ts"
 import { pricesSetVerb, pricesVerb, usageVerb } from "./cli/usage.ts"
 import { runVerb, type Verb } from "./cli/Verb.ts"
+import { run } from "./run.ts"
 
 const verbs: ReadonlyArray<Verb> = [
   rehearseVerb,
@@ -70,28 +70,4 @@ const logging =
     ? Layer.empty
     : Logging.layer(Logging.fromEnv(process.env, release()))
 
-const fiber = Effect.runFork(Effect.provide(main, logging))
-const stop = () => fiber.unsafeInterruptAsFork(fiber.id())
-process.once("SIGINT", stop)
-process.once("SIGTERM", stop)
-fiber.addObserver((exit) => {
-  process.off("SIGINT", stop)
-  process.off("SIGTERM", stop)
-  if (Exit.isSuccess(exit)) {
-    process.exitCode = exit.value
-    return
-  }
-  const failure = Cause.failureOption(exit.cause)
-  if (Option.isSome(failure)) {
-    process.stderr.write(`${failure.value.message}\n`)
-    process.exitCode = failure.value.exitCode
-  } else if (Cause.isInterruptedOnly(exit.cause)) {
-    process.stderr.write("Stopped. Everything that was started has been ended.\n")
-    process.exitCode = 130
-  } else {
-    process.stderr.write(
-      `deliver failed; this is a defect of deliver, not of your release.\n${Cause.pretty(exit.cause)}\n`
-    )
-    process.exitCode = ExitCode.toolFailed
-  }
-})
+run(Effect.provide(main, logging))

@@ -108,7 +108,7 @@ it.scopedLive("deletes a pod: hook, SIGTERM, then SIGKILL when the grace is over
     yield* cluster.awaitRollout(objects, { deadlineMs: 20_000 })
     const [before] = yield* cluster.pods
     yield* cluster.deletePod("runtime-0", { gracePeriodSeconds: 1 })
-    yield* eventually(cluster.pods, ([pod]) => pod?.ready === true && pod.pid !== before?.pid, "replaced", 10_000)
+    yield* eventually(cluster.pods, ([pod]) => pod?.ready === true && pod.pid !== before?.pid, "replaced")
     expect(alive(before?.pid ?? 0)).toBe(false)
     const log = readFileSync(join(cluster.logFolder, "runtime-0_app.log"), "utf8")
     expect(log.indexOf("hook of runtime-0")).toBeGreaterThan(-1)
