@@ -16,6 +16,7 @@ import type { DatabaseSettings } from "./Settings.ts"
  *   closes the connection, and Postgres with the system's TCP defaults notices after hours (measured: shards locked for as
  *   long as we looked). With these it ended the session after 7 s. On a local socket they do nothing.
  * - A transaction that its process forgot must not hold locks for ever.
+ * - A connection that its process ended in the middle of a statement (`BusyClients.ts`) must not wait for a lock any longer.
  * - Each hot statement has an index. Until a table's statistics are gathered, which is a minute after it began to grow, Postgres
  *   thinks that reading all of it is cheaper: measured with 20,000 messages, `storage.unprocessed` took 17 ms instead of 0.4 ms, at
  *   each poll. Where there is no index a table is read as before; compiling is off, since what is dear only on paper would be.
@@ -27,6 +28,7 @@ const SESSION = [
   ["tcp_keepalives_count", "2"],
   ["tcp_user_timeout", "7000"],
   ["idle_in_transaction_session_timeout", "30000"],
+  ["client_connection_check_interval", "2000"],
   ["timezone", "UTC"],
   ["enable_seqscan", "off"],
   ["jit", "off"]

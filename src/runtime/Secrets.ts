@@ -8,6 +8,7 @@
 import { readFileSync } from "node:fs"
 import { Redacted } from "effect"
 import pg from "pg"
+import { endedWhenBusy } from "./BusyClients.ts"
 
 export interface SecretFile {
   /** What the file holds now; what it held last while it can't be read. Throws only when it never could. */
@@ -92,7 +93,7 @@ export class RotatingPool extends pg.Pool {
 
   async #connect(deadline: number): Promise<pg.PoolClient> {
     try {
-      const client = await super.connect()
+      const client = endedWhenBusy(await super.connect())
       this.#accepted = true
       return client
     } catch (error) {
