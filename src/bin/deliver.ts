@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** The one command: `deliver VERB`. Wiring only; each verb stands in `cli/`. */
+import { setPriority } from "node:os"
 import { Effect, Layer } from "effect"
 import { release } from "../runtime/ImageRoot.ts"
 import * as Logging from "../runtime/Logging.ts"
@@ -56,8 +57,12 @@ const verbs: ReadonlyArray<Verb> = [
   drillRestoreVerb
 ]
 
+/** A gate can wait, and whoever works on the same machine can't: below everybody else, above what is only left over. */
+const NICE = 10
+
 const main = Effect.gen(function* () {
   const argv = process.argv.slice(2)
+  if (argv[0] === "gate") yield* Effect.ignore(Effect.try(() => setPriority(NICE)))
   const outcome = yield* runVerb(verbs, argv)
   const output = argv.includes("--json") ? JSON.stringify(outcome.json, null, 2) : outcome.text
   if (output !== "") process.stdout.write(`${output}\n`)

@@ -8,6 +8,7 @@ import { Chunk, Effect, Layer, Option, Stream } from "effect"
 import { Database, type DatabaseUnavailable, type StatementFailed } from "../Database.ts"
 import { OpenWork, OpenWorkUnreadable } from "./OpenWork.ts"
 import { callOf, Executions, livedOf, resultOf } from "./postgres/assemble.ts"
+import * as Pace from "./postgres/Pace.ts"
 import * as statements from "./postgres/statements.ts"
 
 /** A statement lasts until its last row was taken. Hooks end after five minutes. */
@@ -68,11 +69,12 @@ export const layer: Layer.Layer<OpenWork, OpenWorkUnreadable, Database> = Layer.
     }
     const lines = (text: string) => session.lines(text).pipe(Stream.mapError(unreadable))
 
+    const busy = yield* Pace.watch(database.session)
     return {
       exists: Effect.succeed(place?.there === true),
       executions: Stream.suspend(() => {
         const executions = new Executions()
-        return lines(statements.executions(place.journal)).pipe(
+        return Pace.paced(lines(statements.executions(place.journal)), busy).pipe(
           Stream.mapChunks((chunk) => Chunk.unsafeFromArray(executions.add(chunk))),
           Stream.concat(Stream.suspend(() => Stream.fromIterable(executions.end())))
         )
