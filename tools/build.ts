@@ -10,6 +10,7 @@ import { createRequire } from "node:module"
 import { dirname, join, resolve } from "node:path"
 import { parseArgs } from "node:util"
 import { type BuildOptions, build } from "esbuild"
+import { PLACES_FILE, placesOf } from "../src/gates/workflows/Places.ts"
 
 const { values } = parseArgs({
   options: { out: { type: "string" }, commit: { type: "string" } },
@@ -63,6 +64,7 @@ for (const name of ["surface.json"]) {
   if (!existsSync(join(root, name))) throw new Error(`${name} is missing: run "make surface" and commit it`)
   copyFileSync(join(root, name), join(out, name))
 }
+writeFileSync(join(out, PLACES_FILE), JSON.stringify(placesOf(root)))
 mkdirSync(join(out, "migrations"))
 for (const name of readdirSync(join(root, "migrations"))) {
   if (name.endsWith(".sql")) copyFileSync(join(root, "migrations", name), join(out, "migrations", name))

@@ -127,7 +127,14 @@ describe("the workflow gate, met with", () => {
     Effect.gen(function* () {
       const database = yield* migratedDatabase
       yield* openExecution(database, `'{"tenantId":"acme","sessio'`)
-      says(yield* gate(database.urlOf("reader")), 11, "damaged", "e1", "Repair the row from a backup")
+      says(
+        yield* gate(database.urlOf("reader")),
+        11,
+        "damaged",
+        "AgentWorkflow (src/agent/AgentWorkflow.ts:",
+        "e1",
+        "Repair the row from a backup"
+      )
     })
   )
 

@@ -11,6 +11,7 @@ import * as Releases from "../../gates/Releases.ts"
 import { ask } from "../../gates/workflows/AskRunners.ts"
 import * as Gate from "../../gates/workflows/Gate.ts"
 import * as OtherReleases from "../../gates/workflows/OtherReleases.ts"
+import * as Places from "../../gates/workflows/Places.ts"
 import * as PostgresOpenWork from "../../gates/workflows/PostgresOpenWork.ts"
 import * as Replay from "../../gates/workflows/replay/Replay.ts"
 import * as ServiceToken from "../../gateway/edge/ServiceToken.ts"
@@ -125,7 +126,17 @@ export const runWorkflows = (args: Arguments): Effect.Effect<Outcome, CliError> 
       const others = yield* OtherReleases.read(release)
       const before = yield* OtherReleases.before(release)
       const replayer = yield* Replay.make(handlers)
-      const result = yield* Gate.judge({ release, surface, declarations, entities, others, before, replayer }).pipe(
+      const places = Places.read(root)
+      const result = yield* Gate.judge({
+        release,
+        surface,
+        declarations,
+        entities,
+        others,
+        before,
+        replayer,
+        place: (subject) => Places.placeOf(places, subject)
+      }).pipe(
         Effect.provide(PostgresOpenWork.layer),
         Effect.catchTag(
           "OpenWorkUnreadable",

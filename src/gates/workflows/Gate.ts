@@ -31,6 +31,8 @@ export interface Input {
   readonly others: ReadonlyArray<OtherRelease> | undefined
   /** The releases that may have left open work here. Undefined when that can't be told: one is not known, or can't be read. */
   readonly before?: Before | undefined
+  /** Where in the source something is declared that a finding is about (`Places`), as far as it is known. */
+  readonly place?: ((subject: string) => string | undefined) | undefined
   /** This release's own workflow functions, ready to be replayed. Undefined: names and rows alone are judged. */
   readonly replayer?: Replayer | undefined
 }
@@ -299,7 +301,10 @@ export const judge = (input: Input): Effect.Effect<Result, OpenWorkUnreadable, O
       ...(replay?.findings() ?? []),
       ...(exists ? [] : [nothingHere])
     ]
-    return { findings, checks: checksOf(input, seen, exists, replay, asked) }
+    return {
+      findings: input.place === undefined ? findings : findings.map(located(input.place)),
+      checks: checksOf(input, seen, exists, replay, asked)
+    }
   })
 
 /**
@@ -319,6 +324,17 @@ const resultsToDecode = ({ before, declarations, surface }: Input): ReadonlyArra
       return before.surfaces.some((each) => ![undefined, own].includes(formOf(each, name)))
     })
 }
+
+/** A finding's `where` begins with what it is about. */
+const located =
+  (place: (subject: string) => string | undefined) =>
+  (finding: Finding): Finding => {
+    const subject = /^[^:,]+/.exec(finding.where)?.[0] ?? ""
+    const at = place(subject)
+    return at === undefined
+      ? finding
+      : { ...finding, where: `${subject} (${at})${finding.where.slice(subject.length)}` }
+  }
 
 const nothingHere: Finding = {
   rule: "no-open-work",
