@@ -4,8 +4,9 @@ const shared = {
   // One Postgres server for the whole run; every test makes its own database in it.
   globalSetup: ["test/support/postgres-server.ts"],
   pool: "forks" as const,
-  testTimeout: 60_000,
-  hookTimeout: 120_000
+  // Far from what any test takes: they wait for conditions, and a machine that does other work too is no reason to fail.
+  testTimeout: 120_000,
+  hookTimeout: 180_000
 }
 
 /** Needs a cluster, so it is there only for `make test-cluster`: nothing is skipped elsewhere. */

@@ -10,8 +10,8 @@ import type { TestPod } from "../support/pods.ts"
 import { SHARDS } from "../support/sharding.ts"
 import { until } from "../support/wait.ts"
 
-// Each test starts a database and up to three runners of its own, beside all other tests on perhaps two cores.
-vi.setConfig({ testTimeout: 180_000 })
+// Each test starts a database and up to three runners of its own, beside all other tests on perhaps two cores, some for three rounds.
+vi.setConfig({ testTimeout: 300_000 })
 
 const HANDOVER_MS = 4_000
 
