@@ -282,6 +282,10 @@ export const migrationEntries: ReadonlyArray<(world: World) => Entry> = [
     "its sample wrote 1 row(s) and would write none",
     "create rule no as on insert to agents.notes do instead nothing;"
   ),
+  entry("a policy lets runners write and hides all rows from them", "which rows of agents.notes are seen by whom", {
+    sql: "alter table agents.notes enable row level security; create policy writes on agents.notes for insert to runtime with check (true);",
+    undecided: true
+  }),
   hazard(
     "the runners' next sessions may only read",
     "changes what sessions begin with",
@@ -323,6 +327,10 @@ export const migrationEntries: ReadonlyArray<(world: World) => Entry> = [
     "create table agents.tags (tag text primary key); grant select on agents.tags to runtime;",
     "expand",
     [{ name: "tags.read", text: "select tag from agents.tags" }]
+  ),
+  harmless(
+    "a table is added with a policy",
+    "create table agents.tags (tag text primary key); alter table agents.tags enable row level security; create policy all_of_it on agents.tags to runtime using (true);"
   ),
   harmless(
     "a table is added with its index",

@@ -337,6 +337,26 @@ export const workflowEntries: ReadonlyArray<Entry> = [
     code: (_given, steps) => first(steps).pipe(Effect.zipRight(Effect.sleep("1 day")), Effect.as({ total: 1 })),
     undecided: true
   }),
+  entry("the code gives up a wait after an hour in memory", "sleeps in memory beside what it waits for", {
+    code: (_given, steps) =>
+      first(steps).pipe(
+        Effect.zipRight(Effect.timeout(steps.approval, "1 hour")),
+        Effect.zipRight(steps.complete(never)),
+        Effect.as({ total: 1 })
+      ),
+    undecided: true
+  }),
+  entry("a payload's tenant is read in capitals, of which the key is made", "does not give open executions their ids", {
+    declared: {
+      payload: Schema.Struct({
+        ...orderOptions.payload.fields,
+        tenant: Schema.transform(Schema.String, Schema.String, {
+          decode: (text) => text.toUpperCase(),
+          encode: (text) => text
+        })
+      })
+    }
+  }),
   entry("the code never comes to rest", "does not come to rest", {
     code: (_given, steps) => first(steps).pipe(Effect.zipRight(Effect.forever(Effect.void)))
   }),
@@ -385,6 +405,14 @@ export const workflowEntries: ReadonlyArray<Entry> = [
   entry("steps that ran beside each other run one after the other", null, {
     open: { state: "running", activities: [begun("Plan"), done("Tool#first", "done")] },
     code: (_given, steps) => first(steps).pipe(Effect.zipRight(steps.approval), Effect.as({ total: 1 }))
+  }),
+  entry("a recorded step has a timeout in memory", null, {
+    code: (_given, steps) =>
+      Effect.timeout(steps.plan(never) as Step, "1 hour").pipe(
+        Effect.zipRight(steps.tool("first", never)),
+        Effect.zipRight(steps.approval),
+        Effect.as({ total: 1 })
+      )
   }),
   entry("the code sleeps before it waits for the approval", null, {
     code: (_given, steps) =>

@@ -113,6 +113,15 @@ const sessionsChanged = (file: MigrationFile): Evidence.Finding => ({
   fix: "Settings of databases and roles belong to the platform (infra/). What one statement needs, the code can set for its own transaction."
 })
 
+const rowsHidden = (file: MigrationFile, tables: ReadonlyArray<string>): Evidence.Finding => ({
+  rule: "row-security",
+  severity: "undecided",
+  what: `${file.name} changes which rows of ${tables.map((table) => `agents.${table}`).join(", ")} are seen by whom.`,
+  where: `migrations/${file.name}.sql`,
+  why: "A row that a policy hides is missing from an answer, without an error: no statement of the proof feels it, and live releases would take it for gone.",
+  fix: "Give new tables policies when they are made. For a table that is in use a person must see that role runtime still sees all of it."
+})
+
 const notInBatches = (file: MigrationFile, rows: number): Evidence.Finding => ({
   rule: "batches-missing",
   severity: "hazard",
@@ -231,6 +240,7 @@ export const run = (options: Options): Effect.Effect<Evidence.Evidence, Failure,
         )
 
       const defaults = yield* State.sessionDefaults(session)
+      const seen = yield* State.rowSecurity(session)
       /** The last word in a file's transaction: the engine is untouched, sessions begin as before, and everybody's statements still work. */
       const judge = (file: MigrationFile, engine: string, changed = 0) =>
         Effect.gen(function* () {
@@ -247,6 +257,20 @@ export const run = (options: Options): Effect.Effect<Evidence.Evidence, Failure,
           if (broken.length > 0) {
             return yield* new Refused({
               findings: broken.map((one) => Proof.findingOf(one, file.name, options.release))
+            })
+          }
+          const seenNow = yield* State.rowSecurity(session)
+          const hidden = [...seen].filter(
+            ([table, rules]) => seenNow.get(table) !== undefined && seenNow.get(table) !== rules
+          )
+          if (hidden.length > 0) {
+            return yield* new Refused({
+              findings: [
+                rowsHidden(
+                  file,
+                  hidden.map(([table]) => table)
+                )
+              ]
             })
           }
         })

@@ -204,6 +204,17 @@ export const sessionDefaults = (session: Session): Effect.Effect<string, Stateme
     )
     .pipe(Effect.map((rows) => rows[0]?.fingerprint ?? ""))
 
+/** Who sees which rows, of each of our tables: what a policy hides is missing from an answer without an error. */
+export const rowSecurity = (session: Session): Effect.Effect<ReadonlyMap<string, string>, StatementFailed> =>
+  session
+    .query<{ name: string; rules: string }>(
+      `select c.relname as name, format('%s %s %s', c.relrowsecurity, c.relforcerowsecurity, (
+           select string_agg(format('%s %s %s %s %s', polname, polcmd, polroles, pg_get_expr(polqual, polrelid), polpermissive), ', ' order by polname)
+           from pg_policy where polrelid = c.oid)) as rules
+       from pg_class c where c.relnamespace = to_regnamespace('agents') and c.relkind in ('r', 'p')`
+    )
+    .pipe(Effect.map((rows) => new Map(rows.map(({ name, rules }) => [name, rules]))))
+
 /** Rows that this transaction changed outside of the engine's tables. After `engineFingerprint`, whose look begins the count anew. */
 export const changedRows = (session: Session): Effect.Effect<number, StatementFailed> =>
   session

@@ -41,6 +41,8 @@ export interface Trace {
   readonly outside: ReadonlyArray<string>
   /** It asked for time or chance. */
   readonly consulted: boolean
+  /** It sleeps in memory where the run ended. */
+  readonly asleep: boolean
 }
 
 export interface Replayed {
@@ -106,11 +108,15 @@ export const make = (
         const session = new Session(new Recording(execution), options.beyond)
         const outside = new Set<string>()
         let consulted = false
+        let sleeping = 0
         const stage = new Stage({
           ...surroundings[options.round],
           outside: (what) => outside.add(what),
           consulted: () => {
             consulted = true
+          },
+          slept: (more) => {
+            sleeping += more
           }
         })
         engine.sessions.set(executionId, session)
@@ -143,7 +149,13 @@ export const make = (
               : session.blocked
                 ? "waiting"
                 : "stuck"
-        const trace: Trace = { asked: session.asked.slice(), end, outside: [...outside, ...takeTouched()], consulted }
+        const trace: Trace = {
+          asked: session.asked.slice(),
+          end,
+          outside: [...outside, ...takeTouched()],
+          consulted,
+          asleep: sleeping > 0
+        }
         session.close()
         // The library keeps a fiber that has not ended.
         fiber.unsafeInterruptAsFork(FiberId.none)

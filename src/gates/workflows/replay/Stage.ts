@@ -19,6 +19,8 @@ export interface Surroundings {
   readonly outside: (what: string) => void
   /** Called when the function asked for time or chance: only then can another time or chance make a difference. */
   readonly consulted: () => void
+  /** Called with 1 when it begins to sleep in memory, and with -1 when it no longer does. */
+  readonly slept: (more: 1 | -1) => void
 }
 
 type Task = () => void
@@ -157,7 +159,7 @@ export const stillClock: Clock.Clock = {
   unsafeCurrentTimeNanos: () => BigInt(now()) * 1_000_000n,
   currentTimeMillis: Effect.sync(now),
   currentTimeNanos: Effect.sync(() => BigInt(now()) * 1_000_000n),
-  sleep: () => waitForEver
+  sleep: () => sleepForEver
 }
 
 /** The chance of whose turn it is; made when it is first asked: few workflow functions do. */
@@ -173,4 +175,8 @@ export const stillChance: Random.Random = new Proxy({} as Random.Random, {
 })
 
 /** Unlike `Effect.never` it holds no timer: a forgotten one is collected. The parameter spares an `AbortController`. */
-const waitForEver: Effect.Effect<never> = Effect.async((_resume) => undefined)
+const sleepForEver: Effect.Effect<never> = Effect.async((_resume) => {
+  const sleeper = current
+  sleeper?.slept(1)
+  return Effect.sync(() => sleeper?.slept(-1))
+})
