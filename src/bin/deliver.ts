@@ -57,8 +57,8 @@ const verbs: ReadonlyArray<Verb> = [
   drillRestoreVerb
 ]
 
-/** A gate can wait, and whoever works on the same machine can't: below everybody else, above what is only left over. */
-const NICE = 10
+/** A gate can wait, and whoever works on the same machine can't. In its Job it has a processor of its own, whatever this says. */
+const NICE = 19
 
 const main = Effect.gen(function* () {
   const argv = process.argv.slice(2)

@@ -1,65 +1,37 @@
 /** Changes of workflows and of their code, as `deliver gate workflows` judges them with executions open. */
-import { DurableDeferred, DurableQueue } from "@effect/workflow"
-import { Clock, Effect, Random, Schema } from "effect"
+import { Effect, Schema } from "effect"
 import { orderOptions } from "../support/open-work.ts"
 import type { Entry } from "./Entry.ts"
 import {
   approved,
   asleep,
   awake,
-  type Body,
   begun,
   Desk,
   done,
   edited,
   entry,
   failed,
-  Ledger,
   type Loose,
   never,
   type Step,
   waiting,
   worked
 } from "./open-order.ts"
-
-const { activities } = orderOptions
-
-const struct = (field: string, schema: Schema.Schema.AnyNoContext) => Schema.Struct({ [field]: schema })
-const withActivity = (name: keyof typeof activities, change: object) => ({
-  activities: { ...activities, [name]: { ...activities[name], ...change } }
-})
-const { plan: _plan, ...withoutPlan } = activities
-const approvalOf = (schema: Schema.Schema.AnyNoContext, name = "Approval") => ({
-  deferreds: { approval: DurableDeferred.make(name, { success: schema }) }
-})
-
-const first = (steps: Loose): Step => Effect.andThen(steps.plan(never) as Step, steps.tool("first", never) as Step)
-/** After what is recorded: what differs there is the code's own business. */
-const then =
-  (rest: (steps: Loose, given: Loose) => Effect.Effect<unknown, unknown, Loose>): Body =>
-  (given, steps) =>
-    first(steps).pipe(Effect.zipRight(rest(steps, given)), Effect.zipRight(steps.approval), Effect.as({ total: 1 }))
-
-const countersign = { countersign: DurableDeferred.make("Countersign", { success: Schema.Void }) }
-
-const queued = (name: string, success: Schema.Schema.AnyNoContext = Schema.String) => ({
-  queues: {
-    check: DurableQueue.make({
-      name,
-      payload: { page: Schema.Number },
-      success,
-      error: Schema.Never,
-      idempotencyKey: ({ page }) => String(page)
-    })
-  }
-})
-
-const Retryable = Schema.Struct({ retryable: Schema.Boolean })
-const tries = [
-  failed("Plan", { retryable: true }),
-  failed("Plan", { retryable: true }, 2),
-  done("Plan", { steps: 1 }, 3)
-]
+import {
+  activities,
+  afterwards,
+  approvalOf,
+  countersign,
+  first,
+  queued,
+  Retryable,
+  struct,
+  tries,
+  withActivity,
+  withoutPlan
+} from "./order-changes.ts"
+import { replayedEntries } from "./replayed.ts"
 
 export const workflowEntries: ReadonlyArray<Entry> = [
   entry("a workflow is removed while executions wait", "this release does not declare it", { declared: undefined }),
@@ -240,135 +212,7 @@ export const workflowEntries: ReadonlyArray<Entry> = [
     beside: true
   }),
 
-  entry("the code does something else in the place of recorded work", "it begins Tool instead", {
-    code: (_given, steps) =>
-      steps
-        .tool("plan", never)
-        .pipe(Effect.zipRight(steps.tool("first", never)), Effect.zipRight(steps.approval), Effect.as({ total: 1 }))
-  }),
-  entry("the key of a keyed activity is made otherwise", "never asks for it", {
-    code: (_given, steps) =>
-      steps
-        .plan(never)
-        .pipe(Effect.zipRight(steps.tool("tool-1", never)), Effect.zipRight(steps.approval), Effect.as({ total: 1 }))
-  }),
-  entry("the code passes recorded work over", "the code of this release never asks for it", {
-    code: (_given, steps) => steps.tool("first", never).pipe(Effect.zipRight(steps.approval), Effect.as({ total: 1 })),
-    undecided: true
-  }),
-  entry("a branch is turned round, and recorded work is in the other one", "it begins Complete instead", {
-    code: (given, steps) =>
-      ((given.wait === "both" ? steps.complete(never) : first(steps)) as Step).pipe(
-        Effect.zipRight(steps.approval),
-        Effect.as({ total: 1 })
-      )
-  }),
-  entry("a step is put before recorded ones", "asks for activity Complete before activity Plan", {
-    code: (_given, steps) =>
-      steps
-        .complete(never)
-        .pipe(Effect.zipRight(first(steps)), Effect.zipRight(steps.approval), Effect.as({ total: 1 }))
-  }),
-  entry("a person is asked before recorded work", "asks for deferred Approval before activity Tool", {
-    code: (_given, steps) =>
-      steps
-        .plan(never)
-        .pipe(Effect.zipRight(steps.approval), Effect.zipRight(steps.tool("first", never)), Effect.as({ total: 1 }))
-  }),
-  entry("a sleep is put before recorded work", "asks for clock Cooldown before activity Tool", {
-    code: (_given, steps) =>
-      steps
-        .plan(never)
-        .pipe(
-          Effect.zipRight(steps.cooldown("1 hour")),
-          Effect.zipRight(steps.tool("first", never)),
-          Effect.as({ total: 1 })
-        )
-  }),
-  entry("a step is used twice under one name", "asks for activity Plan twice", {
-    code: then((steps) => steps.plan(never))
-  }),
-  entry(
-    "the retries are cut below those that were used",
-    "have used 3 attempts of activity Plan or more; this release grants 2",
-    {
-      declared: withActivity("plan", { error: Retryable, retries: 1 }),
-      open: { activities: tries }
-    }
-  ),
-  entry("the retries are cut below an attempt that is under way", "have used 3 attempts of activity Plan", {
-    declared: withActivity("plan", { error: Retryable, retries: 1 }),
-    open: { activities: [...tries.slice(0, 2), begun("Plan", 3)] }
-  }),
-  entry("the code stops trying before an attempt that was made", "gives up before it", {
-    declared: withActivity("plan", { error: Retryable, retries: 2 }),
-    open: { activities: tries.map((each) => (each.attempt === 2 ? failed("Plan", { retryable: false }, 2) : each)) }
-  }),
-  entry("the retries are cut, and no execution has used more", null, {
-    declared: withActivity("plan", { error: Retryable, retries: 2 }),
-    open: { activities: tries }
-  }),
-  entry("the code goes by the time", "asks for different things", {
-    code: then((steps) =>
-      Effect.flatMap(Clock.currentTimeMillis, (now) =>
-        now > Date.UTC(2031, 11, 1) ? steps.complete(never) : Effect.void
-      )
-    )
-  }),
-  entry("the code goes by the hour of a Date", "asks for different things", {
-    code: then((steps) => (new Date().getUTCHours() > 12 ? steps.complete(never) : Effect.void))
-  }),
-  entry("the code goes by Math.random", "asks for different things", {
-    code: then((steps) => (Math.random() < 0.5 ? steps.complete(never) : Effect.void))
-  }),
-  entry("the code goes by Effect's Random", "asks for different things", {
-    code: then((steps) => Effect.flatMap(Random.next, (n) => steps.tool(`try-${n}`, never)))
-  }),
-  entry("a key is a fresh UUID", "asks for different things", {
-    code: then((steps) => Effect.suspend(() => steps.tool(crypto.randomUUID(), never)))
-  }),
-  entry("the code counts in a variable of the process", "asks for different things", {
-    code: (() => {
-      let count = 0
-      return then((steps) => Effect.suspend(() => steps.tool(`nth-${++count}`, never)))
-    })()
-  }),
-  entry("the code sleeps in memory", "neither an activity, a deferred nor a clock", {
-    code: (_given, steps) => first(steps).pipe(Effect.zipRight(Effect.sleep("1 day")), Effect.as({ total: 1 })),
-    undecided: true
-  }),
-  entry("the code gives up a wait after an hour in memory", "sleeps in memory beside what it waits for", {
-    code: (_given, steps) =>
-      first(steps).pipe(
-        Effect.zipRight(Effect.timeout(steps.approval, "1 hour")),
-        Effect.zipRight(steps.complete(never)),
-        Effect.as({ total: 1 })
-      ),
-    undecided: true
-  }),
-  entry("a payload's tenant is read in capitals, of which the key is made", "does not give open executions their ids", {
-    declared: {
-      payload: Schema.Struct({
-        ...orderOptions.payload.fields,
-        tenant: Schema.transform(Schema.String, Schema.String, {
-          decode: (text) => text.toUpperCase(),
-          encode: (text) => text
-        })
-      })
-    }
-  }),
-  entry("the code never comes to rest", "does not come to rest", {
-    code: (_given, steps) => first(steps).pipe(Effect.zipRight(Effect.forever(Effect.void)))
-  }),
-  entry("the code fetches outside of an activity", "uses fetch outside of an activity", {
-    code: then(() => Effect.fork(Effect.promise(() => fetch("https://example.com"))))
-  }),
-  entry("the code goes by the environment", "uses process.env.REGION outside of an activity", {
-    code: then((steps) => Effect.suspend(() => steps.tool(`in-${process.env["REGION"]}`, never)))
-  }),
-  entry("the code calls a service outside of an activity", "uses Ledger.total outside of an activity", {
-    code: then(() => Effect.map(Ledger, (ledger) => ledger.total()).pipe(Effect.catchAllCause(() => Effect.void)))
-  }),
+  ...replayedEntries,
 
   entry("nothing changes, while executions wait", null, {}),
   entry("the code waits for a new deferred that this release itself may have left executions waiting for", null, {
@@ -383,7 +227,7 @@ export const workflowEntries: ReadonlyArray<Entry> = [
   }),
   entry("nothing changes, while an item of a queue waits", null, {
     was: queued("Checks"),
-    code: then((steps) => steps.check({ page: 1 })),
+    code: afterwards((steps) => steps.check({ page: 1 })),
     beside: true
   }),
   entry("nothing changes, after an item of a queue was answered", null, {
@@ -472,7 +316,7 @@ export const workflowEntries: ReadonlyArray<Entry> = [
   }),
   entry("an activity is declared and comes after what is recorded", null, {
     declared: { activities: { ...activities, audit: { name: "Audit", success: Schema.Void, error: Schema.Never } } },
-    code: then((steps) => steps.audit(never)),
+    code: afterwards((steps) => steps.audit(never)),
     beside: true
   }),
   entry("an activity that nobody has met is renamed", null, {
@@ -501,6 +345,6 @@ export const workflowEntries: ReadonlyArray<Entry> = [
   }),
   entry("a second workflow is added", null, { also: [edited({ name: "Purchase" })], beside: true }),
   entry("the time is read and nothing depends on it", null, {
-    code: then(() => Effect.logInfo(`it is ${new Date().toISOString()}`))
+    code: afterwards(() => Effect.logInfo(`it is ${new Date().toISOString()}`))
   })
 ]
