@@ -6,7 +6,7 @@
  *     SECONDS=5       of each measurement
  *     LASTS=n         starts no engine after so many seconds, and keeps what there is
  *     ONLY=ours       engines whose name holds this, or one of these with a | between them
- *     FLIGHT=50       only the loads with so many in flight
+ *     FLIGHT=50       only the loads with so many in flight, or one of these with a | between them
  *     STATEMENTS=1    also prints which statements took the database how long
  *     KEEP=new        what becomes of the figures: `new` replaces those in `docs/performance/SUITE.json`, `more` adds to them (a
  *                     long suite in pieces), `no` only prints them
@@ -40,7 +40,8 @@ const lasts = number("LASTS", 86_400)
 const before = keep === "more" ? read(chosen) : []
 const keptOf = (engine: string) =>
   before.flatMap(({ samples }) => samples).filter((sample) => sample.engine === engine).length
-const loads = suite.loads.filter(({ inFlight }) => ["", String(inFlight)].includes(process.env["FLIGHT"] ?? ""))
+const flight = process.env["FLIGHT"] ?? ""
+const loads = suite.loads.filter(({ inFlight }) => flight === "" || flight.split("|").includes(String(inFlight)))
 /** Those of which least is kept come first: where time ends a round, the next piece begins with what that one left out. */
 const engines = suite.engines
   .filter((engine) => engine !== restate || restateIsThere)
