@@ -253,7 +253,7 @@ A gate reads as fast as it can where nobody else works with the database: that i
 than ${BUSY} transactions a second it takes ${whole(ROWS_PER_SECOND)} rows a second at most, some ${whole(ROWS_PER_SECOND / 4.4)} executions, for its first two minutes, and then
 hurries: hooks end after five. It has one connection that works, no parallel plan, 32 MB of sort memory, and \`deliver gate\` has the lowest priority.
 In a cluster it is a Job with a processor of its own, and takes of runners what it takes of their database; here it has the same two processors
-as the runner, its client and Postgres, which have both to themselves when they are alone. In the windows beside it ${beside.ended} gates ended.
+as the runner, its client and Postgres, which have both to themselves when they are alone. In the windows beside it ${beside.ended} gate${beside.ended === 1 ? "" : "s"} ended.
 
 A function that asks for time or chance is replayed twice, the others by sample: what the two would differ in is what they did not ask for.
 `

@@ -202,6 +202,12 @@ export const migrationEntries: ReadonlyArray<(world: World) => Entry> = [
     "update agents.notes set body = author; alter table agents.notes drop column author;",
     "backfill"
   ),
+  hazard(
+    "a backfill changes more rows at once than a short transaction may",
+    "rows in one transaction; 10000 are the most",
+    "insert into agents.notes (id, body) select n, 'x' from generate_series(1000, 11000) as n;",
+    "backfill"
+  ),
   hazard("a migration commits by itself", "controls its own transaction", `${more} commit;`),
   hazard(
     "an index is built concurrently inside of a transaction",

@@ -74,6 +74,9 @@ const never: Readonly<Record<string, string>> = {
   "concurrently-not-run": "a note",
   "lock-not-obtained": "speaks of the moment: tested with a long transaction beside Apply.ts",
   "proof-took-too-long": "speaks of the moment: tested beside Apply.ts",
+  "batch-too-large": "speaks of batches that are committed: tested beside Batches.ts",
+  "batch-too-long": "speaks of batches that are committed: tested beside Batches.ts",
+  "batches-endless": "speaks of batches that are committed: tested beside Batches.ts",
   "schema-drift": "needs a scratch database: tested beside Drift.ts",
   "release-unknown": "speaks of a live runner: tested beside Migrate.ts"
 }

@@ -1,8 +1,8 @@
 /**
  * How fast the gate reads: as fast as it can where nobody else works with the database, and slowly beside others.
  *
- * A row costs Postgres some 2.5 µs once the first is there, and the gate asks for nothing else: at 10,000 rows a second it takes a
- * fortieth of one processor from runners, and 100,000 open executions take three quarters of a minute. Whether others work is
+ * A row costs Postgres some 2.5 µs once the first is there, and the gate itself some 30 µs where it also replays. So at 3,000 rows a
+ * second the two take a tenth of one processor, also on a machine that they share with runners. Whether others work is
  * told by how much is committed: anybody may read that, and an idle fleet commits some transactions a second.
  */
 import { Clock, Effect, type Scope, Stream } from "effect"
@@ -10,7 +10,7 @@ import type { Database } from "../../Database.ts"
 
 /** Commits a second, of all sessions of this database. Ten idle runners and gateways make about thirty. */
 export const BUSY = 50
-export const ROWS_PER_SECOND = 10_000
+export const ROWS_PER_SECOND = 3_000
 /** Hooks end after five minutes: a gate that is not through by then hurries, since its verdict is worth more. */
 const POLITE_MS = 120_000
 const EVERY = "500 millis"
