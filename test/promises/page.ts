@@ -1,10 +1,11 @@
 /** `docs/system.md`, from the list of promises. */
 import { type Promised, promises } from "./promises.ts"
 
-const shown = ({ tests, make, open }: Promised) =>
+const shown = ({ tests, make, open, note }: Promised) =>
   [
     ...tests.map(([file, name]) => `  - \`${file}\`: ${name}`),
     ...(make === undefined ? [] : [`  - \`make ${make}\``]),
+    ...(note === undefined ? [] : [`  - note: ${note}`]),
     ...(open === undefined ? [] : [`  - **open**: ${open}`])
   ].join("\n")
 
