@@ -9,6 +9,7 @@
  * One shard at a time: the library's index on (shard_id, processed) is the only one that leads to the rows of an execution,
  * all of which lie on one shard.
  */
+import { Snowflake } from "@effect/cluster"
 import type { SqlClient, SqlError } from "@effect/sql"
 import { Effect, Schema } from "effect"
 import * as Statement from "../domain/Statement.ts"
@@ -67,7 +68,7 @@ with longest as (
   where m.shard_id = $1 and m.processed and m.kind = 0 and m.tag = 'run'
     and m.entity_type like 'Workflow/%' and m.entity_type <> 'Workflow/-/DurableClock'
     and r.payload like '{"\\_tag":"Success","value":{"\\_tag":"Complete"%'
-    and to_timestamp(((r.id >> 22) + 1735689600000) / 1000.0) < cut.at
+    and to_timestamp(((r.id >> 22) + ${Snowflake.constEpochMillis}) / 1000.0) < cut.at
     and (u.execution_id is null or u.finished_at < cut.at)
     and not exists (
       select from cluster.cluster_messages p
@@ -114,7 +115,7 @@ with orphans as (
   select m.id from cluster.cluster_messages m
   where m.shard_id = $1 and m.processed and m.entity_type like 'Workflow/%'
     and (m.tag <> 'run' or m.entity_type = 'Workflow/-/DurableClock')
-    and to_timestamp(((m.id >> 22) + 1735689600000) / 1000.0)
+    and to_timestamp(((m.id >> 22) + ${Snowflake.constEpochMillis}) / 1000.0)
       < now() - interval '1 hour' * (select max(engine_hours) from agents.retention_tiers)
     and not exists (
       select from cluster.cluster_messages r

@@ -3,7 +3,7 @@
  * images, and when each job ran. It is there to be read, and ends with the rehearsal.
  */
 import { Clock, Effect, type Scope } from "effect"
-import { PATH as ENTRIES, questionOf } from "./api/AuditLog.ts"
+import { PATH as ENTRIES, entryOf, hookEnvironment, questionOf } from "./api/AuditLog.ts"
 import type { DriverFailed } from "./drivers/Driver.ts"
 import { serve, text } from "./drivers/processes/LocalServer.ts"
 import { fail, notFound } from "./engine/GoogleError.ts"
@@ -52,18 +52,7 @@ export const open = (address: string, approver: string): Effect.Effect<RolloutAp
     }
     const entries = (rollout: string) => {
       const approved = approvals.get(rollout)
-      return approved === undefined
-        ? []
-        : [
-            {
-              timestamp: at(approved),
-              protoPayload: {
-                resourceName: rollout,
-                authenticationInfo: { principalEmail: approver },
-                request: { name: rollout, approved: true }
-              }
-            }
-          ]
+      return approved === undefined ? [] : [entryOf({ rollout, approved: true, principal: approver, at: at(approved) })]
     }
     const host = yield* serve(address, async (request, url) => {
       const refused = ({ code, body }: { readonly code: number; readonly body: object }) => ({ status: code, body })
@@ -87,11 +76,7 @@ export const open = (address: string, approver: string): Effect.Effect<RolloutAp
     })
 
     return {
-      env: {
-        CLOUD_DEPLOY_API_URL: `http://${host}`,
-        CLOUD_LOGGING_API_URL: `http://${host}`,
-        CLOUD_DEPLOY_API_TOKEN: token
-      },
+      env: hookEnvironment(`http://${host}`, token),
       begin: ({ pipeline, release, rollout, images, approvedAt }) =>
         Effect.gen(function* () {
           const started = yield* Clock.currentTimeMillis

@@ -11,6 +11,7 @@
 import { writeFile } from "node:fs/promises"
 import { loadavg } from "node:os"
 import { join } from "node:path"
+import { Snowflake } from "@effect/cluster"
 import { Effect, Fiber } from "effect"
 import pg from "pg"
 import * as EngineTables from "../../src/data/EngineTables.ts"
@@ -28,7 +29,7 @@ const waiting = '{"_tag":"Success","value":{"_tag":"Suspended"}}'
 
 /** A snowflake of so many hours ago, and room for the parts of each execution. */
 const idOf = (hours: string) =>
-  `((extract(epoch from now()) * 1000)::bigint - 1735689600000 - 3600000 * ${hours}) << 22`
+  `((extract(epoch from now()) * 1000)::bigint - ${Snowflake.constEpochMillis} - 3600000 * ${hours}) << 22`
 
 const seed = `
 create temporary table given as

@@ -21,30 +21,29 @@ interface Sabotage {
   readonly schedule?: (seed: number) => Scenario
 }
 
+/** Six runs that are in a tool step of so many ms soon after they began. */
+const runsInAStep = (seed: number, millis: number): Scenario["runs"] =>
+  Array.from({ length: 6 }, (_, index) => ({
+    at: 50 * index,
+    run: `r${seed}-${index + 1}`,
+    session: `s${seed}-${index + 1}`,
+    message: `hello tokens:2 tool:wait=${millis}`
+  }))
+
 /**
  * The step of a runner ends while it is frozen. When it wakes up its successor is still at the same step, so that the word of
  * the stale owner would be the first.
  */
 const frozenInAStep = (seed: number): Scenario => ({
   seed,
-  runs: Array.from({ length: 6 }, (_, index) => ({
-    at: 50 * index,
-    run: `r${seed}-${index + 1}`,
-    session: `s${seed}-${index + 1}`,
-    message: "hello tokens:2 tool:wait=9000"
-  })),
+  runs: runsInAStep(seed, 9_000),
   faults: [{ kind: "freeze", runner: seed % RUNNERS, millis: 13_000, at: 2_000 }]
 })
 
 /** Of six runs in a tool step some are on the runner that is killed: they are rerun, and nothing else makes this sabotage show. */
 const killedInAStep = (seed: number): Scenario => ({
   seed,
-  runs: Array.from({ length: 6 }, (_, index) => ({
-    at: 50 * index,
-    run: `r${seed}-${index + 1}`,
-    session: `s${seed}-${index + 1}`,
-    message: "hello tokens:2 tool:wait=4000"
-  })),
+  runs: runsInAStep(seed, 4_000),
   faults: [{ kind: "kill", runner: seed % RUNNERS, downFor: 0, at: 2_500 }]
 })
 

@@ -16,8 +16,8 @@ import * as Queues from "../../src/gates/workflows/replay/Queues.ts"
 import * as Replay from "../../src/gates/workflows/replay/Replay.ts"
 import { shardNumber } from "../../src/gates/workflows/rules/Shard.ts"
 import type { AnyDeclaration, AnyEntity } from "../../src/surface/Declared.ts"
-import { extract, identify } from "../../src/surface/extract.ts"
-import { orderOptions } from "../support/open-work.ts"
+import { identify } from "../../src/surface/extract.ts"
+import { orderOptions, surfaceOf } from "../support/open-work.ts"
 import { type Entry, saidBy } from "./Entry.ts"
 
 // biome-ignore lint/suspicious/noExplicitAny: an edit takes a declaration and its code apart as a developer would
@@ -97,16 +97,6 @@ export const Desk: AnyEntity = {
   protocol: { requests: new Map([["Call", { payloadSchema: Schema.Struct({ text: Schema.String }) }]]) },
   getShardGroup: () => "default"
 } as Loose
-
-const surfaceOf = (declarations: ReadonlyArray<AnyDeclaration>, shardsPerGroup = 300, groups = ["default"]) =>
-  extract({
-    declarations,
-    entities: [],
-    events: Schema.TaggedStruct("Opened", {}),
-    statements: [],
-    sharding: { groups, shardsPerGroup },
-    migrations: []
-  })
 
 export const entry = (title: string, expect: string | null, change: Change): Entry => ({
   gate: "workflows",

@@ -4,7 +4,8 @@ import { PgClient } from "@effect/sql-pg"
 import { DurableDeferred } from "@effect/workflow"
 import type { WorkflowEngine } from "@effect/workflow/WorkflowEngine"
 import { Effect, Exit, Layer, Redacted, Schema } from "effect"
-import { declare } from "../../src/agent/Declaration.ts"
+import { type AnyDeclaration, declare } from "../../src/agent/Declaration.ts"
+import { extract } from "../../src/surface/extract.ts"
 import type { TestDatabase } from "./database.ts"
 import { until } from "./wait.ts"
 
@@ -31,6 +32,17 @@ export const orderOptions = {
 } as const
 
 export const order = declare(orderOptions)
+/** Of a release that carries these workflows and nothing else. */
+export const surfaceOf = (declarations: ReadonlyArray<AnyDeclaration>, shardsPerGroup = 300, groups = ["default"]) =>
+  extract({
+    declarations,
+    entities: [],
+    events: Schema.TaggedStruct("Opened", {}),
+    statements: [],
+    sharding: { groups, shardsPerGroup },
+    migrations: []
+  })
+
 type Payload = typeof order.workflow.payloadSchema.Type
 
 export const carriedOut = order.toLayer(

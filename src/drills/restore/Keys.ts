@@ -1,8 +1,8 @@
 /** Whether a copy gives new rows new keys, and whether what it holds is whole in itself: asked of the copy alone. */
+import { Snowflake } from "@effect/cluster"
 import { Effect } from "effect"
 import type { DrillAborted } from "../Drill.ts"
 import type { Ask } from "./Compare.ts"
-import { ENGINE_EPOCH_MS } from "./contents.ts"
 
 /** Sequences that belong to a column. Restored from a dump or a replica of rows, they may begin anew. */
 const SEQUENCES = `
@@ -37,7 +37,7 @@ where r.events_day is null and (
 /** New ids of the engine are made from the clock. */
 const AHEAD = `
 select max(id)::text as id from (select max(id) as id from cluster.cluster_messages union all select max(id) from cluster.cluster_replies) m
-having max(id) >> 22 > (extract(epoch from clock_timestamp()) * 1000)::bigint - ${ENGINE_EPOCH_MS}`
+having max(id) >> 22 > (extract(epoch from clock_timestamp()) * 1000)::bigint - ${Snowflake.constEpochMillis}`
 
 interface Sequence {
   readonly table: string

@@ -4,6 +4,8 @@
  * Only what never changes once it is there is compared: a run's status may be another in the copy, since time has gone on, but that it
  * was accepted, what it wrote, and the end that it came to may not.
  */
+import { Snowflake } from "@effect/cluster"
+
 export interface Content {
   /** As findings call it. */
   readonly name: string
@@ -18,9 +20,9 @@ export interface Content {
   readonly same: string
 }
 
-/** The engine's ids begin with milliseconds since 2025 (`Snowflake`), which is so many after 1970. */
-export const ENGINE_EPOCH_MS = 1735689600000
-const bornAt = (id: string) => `timestamptz 'epoch' + ((${id} >> 22) + ${ENGINE_EPOCH_MS}) * interval '1 millisecond'`
+/** The engine's ids begin with the milliseconds since its own epoch. */
+const bornAt = (id: string) =>
+  `timestamptz 'epoch' + ((${id} >> 22) + ${Snowflake.constEpochMillis}) * interval '1 millisecond'`
 
 const table = (name: string, at: string, key: string, same: string): Content => ({
   name,

@@ -3,10 +3,9 @@ import { DurableDeferred } from "@effect/workflow"
 import type { WorkflowEngine } from "@effect/workflow/WorkflowEngine"
 import { Effect, Either, Layer, Schema } from "effect"
 import { type TestDatabase, testDatabase } from "../../../test/support/database.ts"
-import { approve, carriedOut, order, orderOptions, startOrders } from "../../../test/support/open-work.ts"
+import { approve, carriedOut, order, orderOptions, startOrders, surfaceOf } from "../../../test/support/open-work.ts"
 import { until } from "../../../test/support/wait.ts"
 import { type AnyDeclaration, declare } from "../../agent/Declaration.ts"
-import { extract } from "../../surface/extract.ts"
 import { SurfaceUnreadable } from "../../surface/Surface.ts"
 import * as Database from "../Database.ts"
 import type { Finding } from "../Evidence.ts"
@@ -19,16 +18,6 @@ import { shardNumber } from "./rules/Shard.ts"
 type Options = typeof orderOptions
 const edited = (change: object): AnyDeclaration => declare({ ...orderOptions, ...change } as Options)
 const unchanged = edited({})
-
-const surfaceOf = (declarations: ReadonlyArray<AnyDeclaration>, shardsPerGroup = 300, groups = ["default"]) =>
-  extract({
-    declarations,
-    entities: [],
-    events: Schema.TaggedStruct("Opened", {}),
-    statements: [],
-    sharding: { groups, shardsPerGroup },
-    migrations: []
-  })
 
 interface Asked {
   readonly declarations?: ReadonlyArray<AnyDeclaration>

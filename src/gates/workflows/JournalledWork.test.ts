@@ -3,10 +3,9 @@ import { expect, it } from "@effect/vitest"
 import { Effect, Layer, Schema } from "effect"
 import { type MigratedDatabase, migratedDatabase } from "../../../test/support/migrated-database.ts"
 import { oneRunner } from "../../../test/support/one-runner.ts"
-import { carriedOut, order, orderOptions } from "../../../test/support/open-work.ts"
+import { carriedOut, order, orderOptions, surfaceOf } from "../../../test/support/open-work.ts"
 import { until } from "../../../test/support/wait.ts"
 import { type AnyDeclaration, declare } from "../../agent/Declaration.ts"
-import { extract } from "../../surface/extract.ts"
 import * as Database from "../Database.ts"
 import { judge } from "./Gate.ts"
 import * as PostgresOpenWork from "./PostgresOpenWork.ts"
@@ -17,14 +16,7 @@ const edited = (change: object): AnyDeclaration => declare({ ...orderOptions, ..
 /** As the gate's own role. */
 const ask = (database: MigratedDatabase, declaration: AnyDeclaration) =>
   Effect.gen(function* () {
-    const surface = yield* extract({
-      declarations: [declaration],
-      entities: [],
-      events: Schema.TaggedStruct("Opened", {}),
-      statements: [],
-      sharding: { groups: ["default"], shardsPerGroup: 20 },
-      migrations: []
-    })
+    const surface = yield* surfaceOf([declaration], 20)
     const settings = yield* Database.fromUrl(database.urlOf("reader"))
     const replayer = declaration === order ? yield* Replay.make(carriedOut) : undefined
     return yield* judge({

@@ -2,9 +2,9 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Schema } from "effect"
 import { type MigratedDatabase, migratedDatabase } from "../../../test/support/migrated-database.ts"
-import { orderOptions } from "../../../test/support/open-work.ts"
+import { orderOptions, surfaceOf } from "../../../test/support/open-work.ts"
 import { type AnyDeclaration, declare } from "../../agent/Declaration.ts"
-import { extract, identify } from "../../surface/extract.ts"
+import { identify } from "../../surface/extract.ts"
 import * as Database from "../Database.ts"
 import { judge } from "./Gate.ts"
 import type { Before } from "./OtherReleases.ts"
@@ -14,19 +14,9 @@ import { shardNumber } from "./rules/Shard.ts"
 const edited = (change: object): AnyDeclaration => declare({ ...orderOptions, ...change } as typeof orderOptions)
 const other = edited({ success: Schema.Struct({ sum: Schema.Number }) })
 
-const surfaceOf = (declaration: AnyDeclaration) =>
-  extract({
-    declarations: [declaration],
-    entities: [],
-    events: Schema.TaggedStruct("Opened", {}),
-    statements: [],
-    sharding: { groups: ["default"], shardsPerGroup: 300 },
-    migrations: []
-  })
-
 const ask = (database: MigratedDatabase, declaration: AnyDeclaration, before?: Before) =>
   Effect.gen(function* () {
-    const surface = yield* surfaceOf(declaration)
+    const surface = yield* surfaceOf([declaration])
     const settings = yield* Database.fromUrl(database.urlOf("reader"))
     return yield* judge({
       release: "new",
@@ -125,7 +115,7 @@ describe("finished results", () => {
       const check = (declaration: AnyDeclaration, wrote: AnyDeclaration) =>
         Effect.gen(function* () {
           const { checks, findings } = yield* ask(database, declaration, {
-            surfaces: [yield* surfaceOf(wrote)],
+            surfaces: [yield* surfaceOf([wrote])],
             since: undefined
           })
           return [checks.find(({ name }) => name === "finished results")?.result, findings.length]

@@ -32,6 +32,31 @@ export const questionOf = (filter: unknown): Question | undefined => {
     : undefined
 }
 
+/** Of one answer to whether a rollout may go on. Pure. */
+export const entryOf = (answer: {
+  readonly rollout: string
+  readonly approved: boolean
+  /** As `principalEmail`; null where nobody is named. */
+  readonly principal: string | null
+  /** ISO 8601. */
+  readonly at: string
+}) => ({
+  timestamp: answer.at,
+  protoPayload: {
+    methodName: METHOD,
+    resourceName: answer.rollout,
+    ...(answer.principal === null ? {} : { authenticationInfo: { principalEmail: answer.principal } }),
+    request: { name: answer.rollout, approved: answer.approved }
+  }
+})
+
+/** For hooks: where they may ask about their rollout, Cloud Deploy and the audit log alike, and with which token. Pure. */
+export const hookEnvironment = (url: string, token: string): Readonly<Record<string, string>> => ({
+  CLOUD_DEPLOY_API_URL: url,
+  CLOUD_LOGGING_API_URL: url,
+  CLOUD_DEPLOY_API_TOKEN: token
+})
+
 export const entries = (store: Store, body: unknown): Effect.Effect<object, GoogleError> =>
   Effect.gen(function* () {
     const question = questionOf((body as { readonly filter?: unknown } | null)?.filter)
@@ -45,14 +70,6 @@ export const entries = (store: Store, body: unknown): Effect.Effect<object, Goog
     return {
       entries: found
         .filter(({ at }) => Date.parse(at) >= question.since)
-        .map(({ approved, principal, at }) => ({
-          timestamp: at,
-          protoPayload: {
-            methodName: METHOD,
-            resourceName: question.rollout,
-            ...(principal === null ? {} : { authenticationInfo: { principalEmail: principal } }),
-            request: { name: question.rollout, approved }
-          }
-        }))
+        .map(({ approved, principal, at }) => entryOf({ rollout: question.rollout, approved, principal, at }))
     }
   })

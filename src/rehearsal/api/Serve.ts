@@ -12,6 +12,7 @@ import * as Lock from "../Lock.ts"
 import { person } from "../Person.ts"
 import * as Remote from "../push/Remote.ts"
 import * as Tools from "../Tools.ts"
+import * as AuditLog from "./AuditLog.ts"
 import * as HttpServer from "./HttpServer.ts"
 
 /** What `serve --env` and a git hook need to reach the server. Readable by the user alone. */
@@ -89,11 +90,7 @@ export const serve = (options: ServeOptions, ready: (address: ServerAddress) => 
           clockScale: options.clockScale
         })
         const url = `http://127.0.0.1:${port}`
-        yield* Deferred.succeed(hookEnvironment, {
-          CLOUD_DEPLOY_API_URL: url,
-          CLOUD_LOGGING_API_URL: url,
-          CLOUD_DEPLOY_API_TOKEN: hookToken
-        })
+        yield* Deferred.succeed(hookEnvironment, AuditLog.hookEnvironment(url, hookToken))
         const address = new ServerAddress({
           url,
           token: token ?? null,

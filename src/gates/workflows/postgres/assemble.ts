@@ -1,4 +1,5 @@
 /** Lines of the database put together to executions. JSON is read here and not by Postgres: a cast of one damaged row would fail all. */
+import { Snowflake } from "@effect/cluster"
 import { holdsUnstorable } from "../../../domain/Text.ts"
 import { column, type Line } from "../../CopyOut.ts"
 import { type Execution, type KeptResult, type Lived, type OpenCall, type Stored, stored } from "../OpenWork.ts"
@@ -56,9 +57,7 @@ const deathOf = (exit: unknown): string => {
   return message.split("\n")[0]!.slice(0, 300)
 }
 
-/** A snowflake holds the milliseconds since 2025 above its lowest 22 bits. */
-const EPOCH = Date.UTC(2025, 0, 1)
-export const timeOf = (id: string): number => Number(BigInt(id) >> 22n) + EPOCH
+const timeOf = (id: string): number => Snowflake.timestamp(Snowflake.Snowflake(id))
 
 type Writable = {
   -readonly [K in keyof Execution]: Execution[K] extends ReadonlyArray<infer Each> ? Array<Each> : Execution[K]
