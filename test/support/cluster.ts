@@ -14,16 +14,23 @@ import { messageStorage, stepEngine } from "./message-storage.ts"
 import { type MigratedDatabase, migratedDatabase } from "./migrated-database.ts"
 import { databaseSecret, startPod, type TestPod } from "./pods.ts"
 import { sharding } from "./sharding.ts"
-import { until } from "./wait.ts"
+import { type NeverHappened, until } from "./wait.ts"
+
+interface RunnerOptions {
+  readonly image?: TestImage
+  readonly env?: Readonly<Record<string, string>>
+}
 
 export interface TestCluster {
   readonly database: MigratedDatabase
   readonly subnet: Subnet
   /** Starts a runner; number 0 is `effect-agent-runtime-0`. `image` is the default image unless given. */
-  readonly runner: (
-    ordinal: number,
-    options?: { readonly image?: TestImage; readonly env?: Readonly<Record<string, string>> }
-  ) => Effect.Effect<TestPod, never, Scope.Scope>
+  readonly runner: (ordinal: number, options?: RunnerOptions) => Effect.Effect<TestPod, never, Scope.Scope>
+  /** As many of them, at once, each ready. */
+  readonly runners: (
+    count: number,
+    options?: RunnerOptions
+  ) => Effect.Effect<ReadonlyArray<TestPod>, NeverHappened, Scope.Scope>
   readonly client: Layer.Layer<ClusterClient.AgentClient | EventStore | SqlClient>
 }
 
@@ -38,19 +45,21 @@ export const testCluster: Effect.Effect<TestCluster, never, Scope.Scope> = Effec
     Layer.provide(Layer.succeed(CurrentProcess, { name: "test", release: "test" })),
     Layer.orDie
   )
-  return {
-    database,
-    subnet,
-    client,
-    runner: (ordinal, options = {}) =>
-      startPod({
-        image: options.image ?? image,
-        program: "runner",
-        name: `effect-agent-runtime-${ordinal}`,
-        address: subnet.address(10 + ordinal),
-        env: { DATABASE_SECRET_DIR: secret, MESSAGE_STORAGE: messageStorage, STEP_ENGINE: stepEngine, ...options.env }
-      })
-  }
+  const runner: TestCluster["runner"] = (ordinal, options = {}) =>
+    startPod({
+      image: options.image ?? image,
+      program: "runner",
+      name: `effect-agent-runtime-${ordinal}`,
+      address: subnet.address(10 + ordinal),
+      env: { DATABASE_SECRET_DIR: secret, MESSAGE_STORAGE: messageStorage, STEP_ENGINE: stepEngine, ...options.env }
+    })
+  const runners: TestCluster["runners"] = (count, options) =>
+    Effect.gen(function* () {
+      const pods = yield* Effect.all(Array.from({ length: count }, (_, ordinal) => runner(ordinal, options)))
+      yield* Effect.all(pods.map(({ ready }) => ready))
+      return pods
+    })
+  return { database, subnet, client, runner, runners }
 })
 
 export const tenant = TenantId.make("acme")

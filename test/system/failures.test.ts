@@ -48,8 +48,7 @@ const longestPause = (name: string) =>
 it.scopedLive("finishes a run on another runner when the one that works on it is killed in a step", () =>
   Effect.gen(function* () {
     const cluster = yield* testCluster
-    const pods = yield* Effect.all([cluster.runner(0), cluster.runner(1)])
-    yield* Effect.all(pods.map((pod) => pod.ready))
+    const pods = yield* cluster.runners(2)
     yield* allShards(pods)
     const message = "kill me slow:40 tokens:100 tool:add=2+2"
     yield* Effect.gen(function* () {
@@ -73,8 +72,7 @@ it.scopedLive("finishes a run on another runner when the one that works on it is
 it.scopedLive("takes over within 5 s of a kill, and does not pause for as long when the runner comes back", () =>
   Effect.gen(function* () {
     const cluster = yield* testCluster
-    const pods = yield* Effect.all([0, 1, 2].map((ordinal) => cluster.runner(ordinal)))
-    yield* Effect.all(pods.map((pod) => pod.ready))
+    const pods = yield* cluster.runners(3)
     yield* allShards(pods)
     yield* Effect.gen(function* () {
       let live: ReadonlyArray<TestPod> = pods
@@ -114,8 +112,7 @@ it.scopedLive(
   () =>
     Effect.gen(function* () {
       const cluster = yield* testCluster
-      const pods = yield* Effect.all([cluster.runner(0), cluster.runner(1)])
-      yield* Effect.all(pods.map((pod) => pod.ready))
+      const pods = yield* cluster.runners(2)
       yield* allShards(pods)
       yield* Effect.gen(function* () {
         yield* keeps({ pause: 15_000 }, (round) =>
@@ -172,8 +169,7 @@ it.scopedLive("keeps a waiting run over a restart of all runners", () =>
 it.scopedLive("starts three runners at once on a fresh database, each with a share of the shards", () =>
   Effect.gen(function* () {
     const cluster = yield* testCluster
-    const pods = yield* Effect.all([0, 1, 2].map((ordinal) => cluster.runner(ordinal)))
-    yield* Effect.all(pods.map((pod) => pod.ready))
+    const pods = yield* cluster.runners(3)
     yield* allShards(pods)
     const carried = yield* cluster.database.query<{ runner: string; workflows: string }>(
       "select runner, release, (select string_agg(k, ',') from jsonb_object_keys(carries->'workflows') k) as workflows from agents.runners order by 1"
@@ -240,8 +236,7 @@ it.scopedLive("cancels a run that waits and one that is at work, each with one l
 it.scopedLive("takes a start that is sent again for the same run, and refuses its id for another", () =>
   Effect.gen(function* () {
     const cluster = yield* testCluster
-    const pods = yield* Effect.all([cluster.runner(0), cluster.runner(1)])
-    yield* Effect.all(pods.map((pod) => pod.ready))
+    yield* cluster.runners(2)
     yield* Effect.gen(function* () {
       const agent = yield* AgentClient
       const views = yield* Effect.all(
@@ -293,8 +288,7 @@ it.scopedLive("tells how a run failed, after a bounded number of attempts", () =
 it.scopedLive("takes back what its tools did, the last call first, when a run fails for good", () =>
   Effect.gen(function* () {
     const cluster = yield* testCluster
-    const pods = yield* Effect.all([cluster.runner(0), cluster.runner(1)])
-    yield* Effect.all(pods.map((pod) => pod.ready))
+    yield* cluster.runners(2)
     yield* Effect.gen(function* () {
       yield* start("undone", "tool:hold=one tool:add=1+1 tool:broken tool:hold=two follow-up:1 fail-later")
       yield* untilEvent("undone", "Failed", "60 seconds")
@@ -328,8 +322,7 @@ it.scopedLive("takes back what its tools did, the last call first, when a run fa
 it.scopedLive("lets begun steps finish when it is told to stop, and hands the run over between two steps", () =>
   Effect.gen(function* () {
     const cluster = yield* testCluster
-    const pods = yield* Effect.all([cluster.runner(0), cluster.runner(1)])
-    yield* Effect.all(pods.map((pod) => pod.ready))
+    const pods = yield* cluster.runners(2)
     yield* allShards(pods)
     yield* Effect.gen(function* () {
       // Six seconds in one step: longer than the takeover, shorter than a pod's grace.

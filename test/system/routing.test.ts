@@ -29,8 +29,7 @@ it.scopedLive(
       const cluster = yield* testCluster
       const traces = yield* collector
       const env = { OTEL_EXPORTER_OTLP_ENDPOINT: traces.url }
-      const pods = yield* Effect.all([0, 1, 2].map((ordinal) => cluster.runner(ordinal, { env })))
-      yield* Effect.all(pods.map((pod) => pod.ready))
+      const pods = yield* cluster.runners(3, { env })
       yield* until(
         "a share of the shards on each",
         Effect.all(pods.map((pod) => pod.metric("agents_shards_held"))),

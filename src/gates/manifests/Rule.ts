@@ -1,6 +1,6 @@
 /** A rule of the manifest gate: a pure function over everything that one release would deliver. */
 import type { Finding } from "../Evidence.ts"
-import type { KubeObject } from "./Workload.ts"
+import { type KubeObject, type Workload, workloads } from "./Workload.ts"
 
 /** One phase of one stage, with what it would apply. */
 export interface Step {
@@ -51,3 +51,13 @@ export const stepName = (set: DeliverySet, step: Step): string =>
 /** Steps that apply the same overlay say the same about its objects: one of each. */
 export const overlays = (set: DeliverySet): ReadonlyArray<Step> =>
   set.steps.filter((step, i) => set.steps.findIndex(({ overlay }) => overlay === step.overlay) === i)
+
+/** Everything that would run: what each overlay applies, then the Jobs of hooks and verify tests; `where` is the overlay or file. */
+export const allWorkloads = (
+  set: DeliverySet
+): ReadonlyArray<{ readonly where: string; readonly workload: Workload }> => [
+  ...overlays(set).flatMap(({ overlay, objects }) =>
+    workloads(objects).map((workload) => ({ where: overlay, workload }))
+  ),
+  ...set.jobs.flatMap(({ file, object }) => workloads([object]).map((workload) => ({ where: file, workload })))
+]

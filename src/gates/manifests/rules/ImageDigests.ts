@@ -1,5 +1,4 @@
-import { overlays, type Rule } from "../Rule.ts"
-import { type Workload, workloads } from "../Workload.ts"
+import { allWorkloads, overlays, type Rule } from "../Rule.ts"
 
 const DIGEST = /@sha256:[0-9a-f]{64}$/
 
@@ -9,13 +8,7 @@ export const imageDigests: Rule = {
   covers: (set) => (set.released ? `${overlays(set).length} overlays` : "nothing: no release's images were put in"),
   check: (set) => {
     if (!set.released) return []
-    const places: ReadonlyArray<{ readonly where: string; readonly workload: Workload }> = [
-      ...overlays(set).flatMap(({ overlay, objects }) =>
-        workloads(objects).map((workload) => ({ where: overlay, workload }))
-      ),
-      ...set.jobs.flatMap(({ file, object }) => workloads([object]).map((workload) => ({ where: file, workload })))
-    ]
-    return places.flatMap(({ where, workload }) =>
+    return allWorkloads(set).flatMap(({ where, workload }) =>
       [...workload.pod.initContainers, ...workload.pod.containers]
         .filter(({ image }) => image === undefined || !DIGEST.test(image))
         .map((container) => ({

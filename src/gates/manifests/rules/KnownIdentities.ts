@@ -1,6 +1,5 @@
 import type { Finding } from "../../Evidence.ts"
-import { overlays, type Rule } from "../Rule.ts"
-import { workloads } from "../Workload.ts"
+import { allWorkloads, type Rule } from "../Rule.ts"
 
 /** Hooks of the first rollout run before anything is applied, so every account must be the platform's. */
 export const knownIdentities: Rule = {
@@ -9,26 +8,23 @@ export const knownIdentities: Rule = {
   check: (set) => {
     const findings: Array<Finding> = []
     const known = set.platform.filter(({ kind }) => kind === "ServiceAccount").map(({ metadata }) => metadata.name)
-    const places = [
-      ...overlays(set).map(({ overlay, objects }) => ({ where: overlay, objects })),
-      ...set.jobs.map(({ file, object }) => ({ where: file, objects: [object] }))
-    ]
-    for (const { where, objects } of places) {
-      for (const { id, pod } of workloads(objects)) {
-        const account = pod.serviceAccountName
-        if (account !== undefined && known.includes(account)) continue
-        findings.push({
-          rule: "known-identities",
-          severity: "hazard",
-          what:
-            account === undefined
-              ? `${id} runs as the namespace's default account.`
-              : `${id} runs as ${account}, which k8s/platform does not make.`,
-          where: `${where}: ${id} serviceAccountName`,
-          why: "Without its account a pod is never made: a hook then waits until it times out. The default account has no Google identity.",
-          fix: `Use one of ${known.join(", ")}, or add the account to k8s/platform and infra/names.ts.`
-        })
-      }
+    for (const {
+      where,
+      workload: { id, pod }
+    } of allWorkloads(set)) {
+      const account = pod.serviceAccountName
+      if (account !== undefined && known.includes(account)) continue
+      findings.push({
+        rule: "known-identities",
+        severity: "hazard",
+        what:
+          account === undefined
+            ? `${id} runs as the namespace's default account.`
+            : `${id} runs as ${account}, which k8s/platform does not make.`,
+        where: `${where}: ${id} serviceAccountName`,
+        why: "Without its account a pod is never made: a hook then waits until it times out. The default account has no Google identity.",
+        fix: `Use one of ${known.join(", ")}, or add the account to k8s/platform and infra/names.ts.`
+      })
     }
     return findings
   }

@@ -1,6 +1,6 @@
 import type { Finding } from "../../Evidence.ts"
-import { overlays, type Rule } from "../Rule.ts"
-import { type KubeObject, type Workload, workloads } from "../Workload.ts"
+import { allWorkloads, type Rule } from "../Rule.ts"
+import type { KubeObject, Workload } from "../Workload.ts"
 
 const classes = (platform: ReadonlyArray<KubeObject>): ReadonlyMap<string, number> =>
   new Map(
@@ -20,11 +20,7 @@ export const priorities: Rule = {
   check: (set) => {
     const findings: Array<Finding> = []
     const known = classes(set.platform)
-    const places = [
-      ...overlays(set).map(({ overlay, objects }) => ({ where: overlay, objects })),
-      ...set.jobs.map(({ file, object }) => ({ where: file, objects: [object] }))
-    ]
-    const all = places.flatMap(({ where, objects }) => workloads(objects).map((workload) => ({ where, workload })))
+    const all = allWorkloads(set)
     const lowest = [0, 1, 2].map((level) =>
       Math.min(
         ...all.flatMap(({ workload }) =>
