@@ -5,6 +5,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { afterAll } from "vitest"
 import { world } from "../support/migration-world.ts"
+import { batchEntries } from "./batches.ts"
 import { deliveryEntries } from "./delivery.ts"
 import { type Entry, type Said, wrong } from "./Entry.ts"
 import { manifestEntries } from "./manifests.ts"
@@ -40,7 +41,8 @@ const groups = {
   surface: surfaceEntries,
   workflows: workflowEntries,
   manifests: manifestEntries,
-  delivery: deliveryEntries
+  delivery: deliveryEntries,
+  batches: batchEntries
 }
 
 for (const [name, entries] of Object.entries(groups)) {

@@ -10,6 +10,7 @@ import { rules as manifestRules } from "../../src/gates/manifests/registry.ts"
 import { callRules, executionRules, resultRules } from "../../src/gates/workflows/Rules.ts"
 import { replayRules } from "../../src/gates/workflows/replay/Rules.ts"
 import { world } from "../support/migration-world.ts"
+import { batchEntries } from "./batches.ts"
 import { type Entry, type Said, wrong } from "./Entry.ts"
 import { manifestEntries } from "./manifests.ts"
 import { deployed, migrationEntries } from "./migrations.ts"
@@ -74,9 +75,6 @@ const never: Readonly<Record<string, string>> = {
   "concurrently-not-run": "a note",
   "lock-not-obtained": "speaks of the moment: tested with a long transaction beside Apply.ts",
   "proof-took-too-long": "speaks of the moment: tested beside Apply.ts",
-  "batch-too-large": "speaks of batches that are committed: tested beside Batches.ts",
-  "batch-too-long": "speaks of batches that are committed: tested beside Batches.ts",
-  "batches-endless": "speaks of batches that are committed: tested beside Batches.ts",
   "schema-drift": "needs a scratch database: tested beside Drift.ts",
   "release-unknown": "speaks of a live runner: tested beside Migrate.ts"
 }
@@ -126,7 +124,9 @@ describe.runIf(all)("findings", () => {
         "right-lost"
       ]
       expect(rules.length).toBeGreaterThan(12)
-      expect(missedWithout(yield* judgeAll(migrationEntries.map((make) => make(made))), rules)).toEqual([])
+      expect(
+        missedWithout(yield* judgeAll([...migrationEntries.map((make) => make(made)), ...batchEntries]), rules)
+      ).toEqual([])
     })
   )
 })

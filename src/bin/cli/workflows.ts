@@ -123,8 +123,7 @@ export const runWorkflows = (args: Arguments): Effect.Effect<Outcome, CliError> 
     const drift = yield* driftFindings(own)
 
     const work = Effect.gen(function* () {
-      const others = yield* OtherReleases.read(release)
-      const before = yield* OtherReleases.before(release)
+      const { others, before } = yield* OtherReleases.read(release)
       const replayer = yield* Replay.make(handlers)
       const places = Places.read(root)
       const result = yield* Gate.judge({

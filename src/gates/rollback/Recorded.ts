@@ -114,7 +114,7 @@ export const workflows = (
 ): Effect.Effect<Evidence.Evidence, Failure, OpenWork | SqlClient.SqlClient> =>
   Effect.gen(function* () {
     const startedAt = new Date()
-    const others = (yield* readOthers(record.release)) ?? []
+    const { others = [] } = yield* readOthers(record.release)
     const open = yield* readOpen
     const surface = yield* Effect.either(Surface.read(record.surface, `the surface of release ${record.release}`))
     const findings: ReadonlyArray<Evidence.Finding> = Either.isLeft(surface)

@@ -42,6 +42,20 @@ export interface Result {
   readonly checks: ReadonlyArray<Check>
 }
 
+/** What is said of something declared. A finding's `where` names it, with its place in the source where that is known. */
+interface About extends Omit<Finding, "where"> {
+  readonly subject: string
+  /** Follows the subject. */
+  readonly of: string
+}
+
+const finding =
+  (place: Input["place"]) =>
+  ({ subject, of, ...said }: About): Finding => {
+    const at = place?.(subject)
+    return { ...said, where: `${subject}${at === undefined ? "" : ` (${at})`}${of}` }
+  }
+
 /** More would not help a person, and evidence is kept for years. */
 const SHOWN = 5
 
@@ -87,7 +101,7 @@ class Tally {
     return [...new Set([...this.problems.values()].filter(mayBeAwaited).map(({ workflow }) => workflow))]
   }
 
-  findings(noun: string, lived: ReadonlyMap<string, Lived | undefined> = new Map(), now = 0): ReadonlyArray<Finding> {
+  findings(noun: string, lived: ReadonlyMap<string, Lived | undefined> = new Map(), now = 0): ReadonlyArray<About> {
     return [...this.problems.values()].map((entry) => {
       const { problem, workflow, total, ids, ages } = entry
       const wait = mayBeAwaited(entry) ? `\n${wayOut(workflow, ages, lived.get(workflow), now)}` : ""
@@ -95,7 +109,8 @@ class Tally {
         rule: problem.rule,
         severity: problem.severity,
         what: problem.what,
-        where: `${problem.subject}: ${count(total, noun)}: ${ids.join(", ")}${total > ids.length ? `, and ${total - ids.length} more` : ""}`,
+        subject: problem.subject,
+        of: `: ${count(total, noun)}: ${ids.join(", ")}${total > ids.length ? `, and ${total - ids.length} more` : ""}`,
         why: problem.why,
         fix: `${problem.fix}${wait}`,
         ...(problem.detail === undefined ? {} : { detail: problem.detail })
@@ -128,10 +143,9 @@ const surfacesOf = (others: ReadonlyArray<OtherRelease>) =>
   )
 
 /** What other releases demand. Differences that several of them share are told once. */
-const againstOthers = (input: Input, seen: Seen, told: ReadonlyArray<Tally>): ReadonlyArray<Finding> => {
-  const others = input.others ?? []
-  const differing = new Map<string, { readonly difference: Difference; readonly of: Array<OtherRelease> }>()
-  for (const { other, surface } of surfacesOf(others)) {
+const againstOthers = (input: Input, seen: Seen, told: ReadonlyArray<Tally>): ReadonlyArray<About> => {
+  const differing = new Map<string, { readonly difference: Difference; readonly against: Array<OtherRelease> }>()
+  for (const { other, surface } of surfacesOf(input.others ?? [])) {
     const differences = compare(surface, input.surface, {
       open: (workflow) => (seen.byWorkflow.get(workflow) ?? 0) > 0,
       begun: (workflow, activity) => seen.begun.get(workflow)?.has(activity) === true,
@@ -140,22 +154,22 @@ const againstOthers = (input: Input, seen: Seen, told: ReadonlyArray<Tally>): Re
     for (const difference of differences) {
       if (told.some((tally) => tally.covers(difference))) continue
       const key = `${difference.rule} ${difference.verdict} ${difference.name} ${difference.what}`
-      const entry = differing.get(key) ?? { difference, of: [] }
+      const entry = differing.get(key) ?? { difference, against: [] }
       differing.set(key, entry)
-      entry.of.push(other)
+      entry.against.push(other)
     }
   }
-  const findings = [...differing.values()].map(
-    ({ difference, of }): Finding => ({
+  return [...differing.values()].map(
+    ({ difference, against }): About => ({
       rule: difference.rule,
       severity: severityOf[difference.verdict],
       what: difference.what,
-      where: `${difference.name}, against release ${of.map(describe).join(" and ")}`,
+      subject: difference.name,
+      of: `, against release ${against.map(describe).join(" and ")}`,
       why: difference.why,
       fix: difference.fix
     })
   )
-  return [...findings, ...others.flatMap(unknown)]
 }
 
 /** Releases about which the comparison can say nothing. */
@@ -293,16 +307,20 @@ export const judge = (input: Input): Effect.Effect<Result, OpenWorkUnreadable, O
     }
     const lived = new Map<string, Lived | undefined>()
     for (const workflow of rows.awaited) lived.set(workflow, yield* work.lived(workflow))
-    const findings = [
+    const declared = [
       ...rows.findings("execution", lived, yield* Clock.currentTimeMillis),
       ...results.findings("finished execution"),
       ...calls.findings("call"),
-      ...againstOthers(input, seen, [rows, results, calls]),
+      ...againstOthers(input, seen, [rows, results, calls])
+    ]
+    const findings = [
+      ...declared.map(finding(input.place)),
+      ...(input.others ?? []).flatMap(unknown),
       ...(replay?.findings() ?? []),
       ...(exists ? [] : [nothingHere])
     ]
     return {
-      findings: input.place === undefined ? findings : findings.map(located(input.place)),
+      findings,
       checks: checksOf(input, seen, exists, replay, asked)
     }
   })
@@ -324,17 +342,6 @@ const resultsToDecode = ({ before, declarations, surface }: Input): ReadonlyArra
       return before.surfaces.some((each) => ![undefined, own].includes(formOf(each, name)))
     })
 }
-
-/** A finding's `where` begins with what it is about. */
-const located =
-  (place: (subject: string) => string | undefined) =>
-  (finding: Finding): Finding => {
-    const subject = /^[^:,]+/.exec(finding.where)?.[0] ?? ""
-    const at = place(subject)
-    return at === undefined
-      ? finding
-      : { ...finding, where: `${subject} (${at})${finding.where.slice(subject.length)}` }
-  }
 
 const nothingHere: Finding = {
   rule: "no-open-work",

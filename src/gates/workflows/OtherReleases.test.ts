@@ -16,8 +16,8 @@ describe("releases that may have left open work", () => {
         const database = yield* migratedDatabase
         const settings = yield* Database.fromUrl(database.urlOf("reader"))
         const known = Effect.map(
-          OtherReleases.before("candidate").pipe(Effect.provide(Database.layer(settings)), Effect.scoped),
-          (found) => found?.surfaces.length
+          OtherReleases.read("candidate").pipe(Effect.provide(Database.layer(settings)), Effect.scoped),
+          ({ before }) => before?.surfaces.length
         )
         const record = (release: string, state: string, text = surface) =>
           database.query("insert into agents.releases (release, surface, state) values ($1, $2, $3)", [

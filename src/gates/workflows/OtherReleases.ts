@@ -1,6 +1,6 @@
 /** The releases that the candidate meets: those that run, and those that may have to come back. */
 import { SqlClient, type SqlError } from "@effect/sql"
-import { Effect, type Either } from "effect"
+import { Effect, Either } from "effect"
 import * as Surface from "../../surface/Surface.ts"
 import * as Releases from "../Releases.ts"
 
@@ -45,45 +45,41 @@ export interface Before {
   readonly since: number | undefined
 }
 
-/** Undefined when that can't be told: a live release is not recorded, or a record can't be read. See `Gate.Input`. */
-export const before = (candidate: string): Effect.Effect<Before | undefined, SqlError.SqlError, SqlClient.SqlClient> =>
-  Effect.gen(function* () {
-    if (!(yield* recorded)) return undefined
-    const records = yield* Releases.list
-    const strangers = (yield* Releases.alive).some(({ release }) =>
-      records.every((record) => record.release !== release)
-    )
-    if (strangers) return undefined
-    const since = records.some(({ release }) => release === candidate)
-      ? yield* Releases.firstSeen(candidate)
-      : undefined
-    return yield* Effect.forEach(
-      records.filter(({ release }) => release !== candidate),
-      ({ release, surface }) => Surface.read(surface, release)
-    ).pipe(
-      Effect.map((surfaces): Before => ({ surfaces, since })),
-      Effect.orElseSucceed(() => undefined)
-    )
-  })
+export interface Found {
+  /**
+   * All but the candidate itself and those that are retired without a live runner. Undefined: nothing is recorded here yet.
+   */
+  readonly others: ReadonlyArray<OtherRelease> | undefined
+  /** Undefined when that can't be told: a live release is not recorded, or a record can't be read. See `Gate.Input`. */
+  readonly before: Before | undefined
+}
 
-/** All but the candidate itself and those that are retired without a live runner. Undefined: nothing is recorded here yet. */
-export const read = (
-  candidate: string
-): Effect.Effect<ReadonlyArray<OtherRelease> | undefined, SqlError.SqlError, SqlClient.SqlClient> =>
+export const read = (candidate: string): Effect.Effect<Found, SqlError.SqlError, SqlClient.SqlClient> =>
   Effect.gen(function* () {
-    if (!(yield* recorded)) return undefined
+    if (!(yield* recorded)) return { others: undefined, before: undefined }
     const records = yield* Releases.list
     const alive = new Map((yield* Releases.alive).map(({ release, runners }) => [release, runners]))
     const known = yield* Effect.forEach(records, ({ release, state, surface }) =>
       Effect.either(Surface.read(surface, `the surface of release ${short(release)}`)).pipe(
-        Effect.map((surface): OtherRelease => ({ release, state, liveRunners: alive.get(release) ?? 0, surface }))
+        Effect.map((surface) => ({ release, state, liveRunners: alive.get(release) ?? 0, surface }))
       )
     )
-    const strangers = [...alive].filter(([release]) => records.every((record) => record.release !== release))
-    return [
-      ...known,
-      ...strangers.map(
-        ([release, liveRunners]): OtherRelease => ({ release, state: undefined, liveRunners, surface: undefined })
-      )
-    ].filter(({ release, state, liveRunners }) => release !== candidate && (state !== "retired" || liveRunners > 0))
+    const strangers = [...alive]
+      .filter(([release]) => records.every((record) => record.release !== release))
+      .map(([release, liveRunners]): OtherRelease => ({ release, state: undefined, liveRunners, surface: undefined }))
+    const others = known.filter(({ release }) => release !== candidate)
+    const surfaces = Either.all(others.map(({ surface }) => surface))
+    return {
+      others: [
+        ...others.filter(({ state, liveRunners }) => state !== "retired" || liveRunners > 0),
+        ...strangers.filter(({ release }) => release !== candidate)
+      ],
+      before:
+        strangers.length > 0 || Either.isLeft(surfaces)
+          ? undefined
+          : {
+              surfaces: surfaces.right,
+              since: others.length < known.length ? yield* Releases.firstSeen(candidate) : undefined
+            }
+    }
   })
