@@ -2,11 +2,12 @@
  * One layer of the workflow gate, in a process of its own, since the highest memory of a process is known only once. It is bundled
  * before it runs, as the image's `deliver` is: loose modules of TypeScript are stripped of their types in 150 MiB.
  *
- * LAYER is names, rows or replay; SURFACE the committed surface; BENCH_URL the database, as the role `reader`. Prints a line of
- * JSON for each time that it was done; with UNTIL_ENDED it begins again until it is told to end.
+ * LAYER is names, rows, replay or results; SURFACE the committed surface; BENCH_URL the database, as the role `reader`. Prints a line of
+ * JSON for each time that it was done; with UNTIL_ENDED it begins again until it is told to end, and reads how many ms it was held
+ * (`gates-runners.ts`): its clock stands meanwhile, since a gate has so many minutes of its own to go slowly.
  */
 import { readFile } from "node:fs/promises"
-import { Effect, Layer, Stream } from "effect"
+import { Clock, Effect, Layer, Stream } from "effect"
 import { declarations, entities } from "../../src/agent/registry.ts"
 import { handlers } from "../../src/bin/cli/replayHandlers.ts"
 import * as Database from "../../src/gates/Database.ts"
@@ -17,7 +18,7 @@ import * as PostgresOpenWork from "../../src/gates/workflows/PostgresOpenWork.ts
 import * as Replay from "../../src/gates/workflows/replay/Replay.ts"
 import * as Surface from "../../src/surface/Surface.ts"
 
-export const layers = ["names", "rows", "replay"] as const
+export const layers = ["names", "rows", "replay", "results"] as const
 export type LayerName = (typeof layers)[number]
 export interface Measured {
   readonly ms: number
@@ -35,6 +36,14 @@ const noRows = Layer.succeed(OpenWork, {
   lived: () => Effect.succeed(undefined)
 })
 
+/** Finished results alone, as when no release before is known: then all that may still be asked for are decoded. */
+const resultsAlone = Layer.effect(
+  OpenWork,
+  Effect.map(OpenWork, (work) => ({ ...work, executions: Stream.empty, calls: Stream.empty }))
+).pipe(Layer.provide(PostgresOpenWork.layer))
+
+const workOf = { names: noRows, rows: PostgresOpenWork.layer, replay: PostgresOpenWork.layer, results: resultsAlone }
+
 const measure = (layer: LayerName) =>
   Effect.gen(function* () {
     const text = yield* Effect.promise(() => readFile(process.env["SURFACE"] ?? "", "utf8"))
@@ -43,15 +52,18 @@ const measure = (layer: LayerName) =>
     const startedAt = performance.now()
     const cpuBefore = process.cpuUsage()
     const result = yield* Effect.gen(function* () {
-      const others = yield* OtherReleases.read("candidate")
-      const before = yield* OtherReleases.before("candidate")
+      const found = yield* OtherReleases.read("candidate")
       const replayer = layer === "replay" ? yield* Replay.make(handlers) : undefined
-      return yield* Gate.judge({ release: "candidate", surface, declarations, entities, others, before, replayer })
-    }).pipe(
-      Effect.provide(layer === "names" ? noRows : PostgresOpenWork.layer),
-      Effect.provide(Database.layer(settings)),
-      Effect.scoped
-    )
+      return yield* Gate.judge({
+        release: "candidate",
+        surface,
+        declarations,
+        entities,
+        others: found.others,
+        before: layer === "results" ? undefined : found.before,
+        replayer
+      })
+    }).pipe(Effect.provide(workOf[layer]), Effect.provide(Database.layer(settings)), Effect.scoped)
     const ms = performance.now() - startedAt
     const cpu = process.cpuUsage(cpuBefore)
     const status = yield* Effect.promise(() => readFile("/proc/self/status", "utf8"))
@@ -62,13 +74,32 @@ const measure = (layer: LayerName) =>
       findings: result.findings
         .filter(({ severity }) => severity !== "note")
         .map(({ what, where }) => `${what} ${where}`),
-      checks: result.checks.filter(({ name }) => name === "open executions" || name === "replay")
+      checks: result.checks.filter(({ name }) => ["open executions", "replay", "finished results"].includes(name))
     }
     process.stdout.write(`${JSON.stringify(measured)}\n`)
   })
 
+/** A clock that stands while the process is held, as far as that was told. */
+const standing = () => {
+  const clock = Clock.make()
+  let heldMs = 0
+  process.stdin.on("data", (chunk) => {
+    for (const line of chunk.toString().split("\n")) heldMs += Number(line)
+  })
+  const millis = () => clock.unsafeCurrentTimeMillis() - heldMs
+  const nanos = () => clock.unsafeCurrentTimeNanos() - BigInt(heldMs) * 1_000_000n
+  return Effect.withClock({
+    ...clock,
+    sleep: (duration) => clock.sleep(duration),
+    unsafeCurrentTimeMillis: millis,
+    unsafeCurrentTimeNanos: nanos,
+    currentTimeMillis: Effect.sync(millis),
+    currentTimeNanos: Effect.sync(nanos)
+  })
+}
+
 const layer = layers.find((each) => each === process.env["LAYER"])
 if (layer !== undefined) {
   const once = measure(layer)
-  await Effect.runPromise(process.env["UNTIL_ENDED"] === "1" ? Effect.forever(once) : once)
+  await Effect.runPromise(process.env["UNTIL_ENDED"] === "1" ? standing()(Effect.forever(once)) : once)
 }

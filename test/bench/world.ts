@@ -29,52 +29,57 @@ export const median = (values: ReadonlyArray<number>): number => quantile(values
 export const machine = () =>
   `${cpus()[0]?.model ?? "unknown"}, ${cpus().length} processors, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.versions.node}`
 
-export const world = Effect.gen(function* () {
-  const folder = yield* Effect.acquireRelease(
-    Effect.promise(() => mkdtemp(join(tmpdir(), "agents-bench-"))),
-    (path) => Effect.promise(() => rm(path, { recursive: true, force: true }))
-  )
-  const subnet = yield* Effect.orDie(claimSubnet)
-  const server = yield* EmbeddedPostgres.start({
-    dataDir: join(folder, "data"),
-    host: subnet.address(2),
-    port: 5432,
-    maxConnections: 200,
-    settings: ["shared_preload_libraries=pg_stat_statements"]
+export const folder = Effect.acquireRelease(
+  Effect.promise(() => mkdtemp(join(tmpdir(), "agents-bench-"))),
+  (path) => Effect.promise(() => rm(path, { recursive: true, force: true }))
+)
+
+/** `kept`: a folder that stays when the scope ends, with all databases that were made in it. `settings`: further ones of Postgres. */
+export const worldOf = (options: { readonly kept?: string | undefined; readonly settings?: ReadonlyArray<string> }) =>
+  Effect.gen(function* () {
+    const place = options.kept ?? (yield* folder)
+    const subnet = yield* Effect.orDie(claimSubnet)
+    const server = yield* EmbeddedPostgres.start({
+      dataDir: join(place, "data"),
+      host: subnet.address(2),
+      port: 5432,
+      maxConnections: 200,
+      settings: ["shared_preload_libraries=pg_stat_statements", ...(options.settings ?? [])]
+    })
+    yield* makeRoles(server.url("postgres"))
+    const admin = new pg.Pool({ connectionString: server.url("postgres"), max: 2 })
+    yield* Effect.addFinalizer(() => Effect.promise(() => admin.end()))
+    const query = <Row extends object>(text: string, values: ReadonlyArray<unknown> = []) =>
+      Effect.promise(async () => (await admin.query<Row>(text, [...values])).rows)
+    yield* query("create extension if not exists pg_stat_statements")
+    return {
+      subnet,
+      server,
+      query,
+      /** Runs statements in a database, each by itself, as the superuser. */
+      within: (name: string, ...statements: ReadonlyArray<string>) =>
+        Effect.acquireUseRelease(
+          Effect.sync(() => new pg.Client({ connectionString: server.url(name) })),
+          (client) =>
+            Effect.promise(async () => {
+              await client.connect()
+              for (const statement of statements) await client.query(statement)
+            }),
+          (client) => Effect.promise(() => client.end())
+        ),
+      /** An empty database that belongs to `migrator`. */
+      emptyDatabase: (name: string) =>
+        Effect.as(query(`create database ${name} owner migrator`), urlAs(server.url(name), "migrator")),
+      /** A database as the migration step leaves it; the URL is that of the role `runtime`. */
+      migratedDatabase: (name: string) =>
+        Effect.gen(function* () {
+          yield* query(`create database ${name} owner migrator`)
+          yield* migrate(urlAs(server.url(name), "migrator"))
+          return urlAs(server.url(name), "runtime")
+        })
+    }
   })
-  yield* makeRoles(server.url("postgres"))
-  const admin = new pg.Pool({ connectionString: server.url("postgres"), max: 2 })
-  yield* Effect.addFinalizer(() => Effect.promise(() => admin.end()))
-  const query = <Row extends object>(text: string, values: ReadonlyArray<unknown> = []) =>
-    Effect.promise(async () => (await admin.query<Row>(text, [...values])).rows)
-  yield* query("create extension pg_stat_statements")
-  return {
-    subnet,
-    server,
-    query,
-    /** Runs statements in a database, each by itself, as the superuser. */
-    within: (name: string, ...statements: ReadonlyArray<string>) =>
-      Effect.acquireUseRelease(
-        Effect.sync(() => new pg.Client({ connectionString: server.url(name) })),
-        (client) =>
-          Effect.promise(async () => {
-            await client.connect()
-            for (const statement of statements) await client.query(statement)
-          }),
-        (client) => Effect.promise(() => client.end())
-      ),
-    /** An empty database that belongs to `migrator`. */
-    emptyDatabase: (name: string) =>
-      Effect.as(query(`create database ${name} owner migrator`), urlAs(server.url(name), "migrator")),
-    /** A database as the migration step leaves it; the URL is that of the role `runtime`. */
-    migratedDatabase: (name: string) =>
-      Effect.gen(function* () {
-        yield* query(`create database ${name} owner migrator`)
-        yield* migrate(urlAs(server.url(name), "migrator"))
-        return urlAs(server.url(name), "runtime")
-      })
-  }
-})
+export const world = worldOf({})
 export type World = Effect.Effect.Success<typeof world>
 
 const stat = (pid: number) => {

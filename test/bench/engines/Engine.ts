@@ -20,13 +20,16 @@ export interface Measured {
   readonly completed: number
   readonly seconds: number
   readonly latenciesMs: ReadonlyArray<number>
+  /** In ms since 1970, where that was asked for. */
+  readonly endedAt?: ReadonlyArray<number>
   /** Bytes, and ms of collections, of the driver's process; where its engine was made with `GC`. */
   readonly allocated?: number
   readonly gcMs?: number
 }
 
 export interface Running {
-  readonly run: (load: Load, seconds: number) => Effect.Effect<Measured, Error>
+  /** `times`: whether it answers when each workflow ended. */
+  readonly run: (load: Load & { readonly times?: boolean }, seconds: number) => Effect.Effect<Measured, Error>
   readonly driver: number
   readonly workers: ReadonlyArray<number>
   /** The process that stores, where it is not Postgres. */

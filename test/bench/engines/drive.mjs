@@ -2,9 +2,9 @@
  * The load, the same for every engine: so many workflows in flight, each awaited and followed by the next.
  *
  * An engine's driver is a process of its own that calls `serve(start)` once it is ready. Over IPC it is told
- * `{ inFlight, seconds, steps, bytes }` and answers `{ completed, seconds, latenciesMs, allocated, gcMs }`; the last two are of
- * this process alone, and asked for by `GC=1`, since counting costs something. It is JavaScript, since engines in folders of
- * their own bring no types.
+ * `{ inFlight, seconds, steps, bytes, times }` and answers `{ completed, seconds, latenciesMs, endedAt, allocated, gcMs }`; `endedAt`
+ * is there where `times` was asked for, the last two are of this process alone, and asked for by `GC=1`, since counting costs
+ * something. It is JavaScript, since engines in folders of their own bring no types.
  */
 import { GCProfiler } from "node:v8"
 
@@ -30,9 +30,10 @@ const counting = () => {
  * @param {(id: string, work: { steps: number, text: string }) => Promise<unknown>} start Starts the workflow and waits for its result.
  */
 export const serve = async (start) => {
-  const run = async ({ inFlight, seconds, steps, bytes }) => {
+  const run = async ({ inFlight, seconds, steps, bytes, times }) => {
     const work = { steps, text: "x".repeat(bytes) }
     const latenciesMs = []
+    const endedAt = []
     const counted = counting()
     const startedAt = performance.now()
     const until = startedAt + seconds * 1_000
@@ -41,6 +42,7 @@ export const serve = async (start) => {
         const before = performance.now()
         await start(crypto.randomUUID(), work)
         latenciesMs.push(performance.now() - before)
+        if (times) endedAt.push(Date.now())
       }
     }
     await Promise.all(Array.from({ length: inFlight }, client))
@@ -48,6 +50,7 @@ export const serve = async (start) => {
       completed: latenciesMs.length,
       seconds: (performance.now() - startedAt) / 1_000,
       latenciesMs,
+      ...(times ? { endedAt } : {}),
       ...counted()
     }
   }
