@@ -165,6 +165,10 @@ hazards: setup ## Judge the whole corpus of hazards, print it, and show that no 
 bench: setup test/bench/dbos/node_modules/.installed test/bench/restate/node_modules/.installed ## Measure workflows beside stock Effect, DBOS, Restate and pgbench, and keep the figures (SUITE, ROUNDS, SECONDS, ONLY, KEEP)
 	@node test/bench/workflows.ts
 
+.PHONY: bench-starts
+bench-starts: setup ## Measure how long fresh processes take until they are of use, with V8's compile cache and without (ROUNDS, KEEP)
+	@node test/bench/starts.ts
+
 .PHONY: bench-page
 bench-page: setup ## Write docs/performance.md and its plots from the figures that are kept
 	@node test/bench/write-page.ts

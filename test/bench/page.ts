@@ -3,6 +3,7 @@ import { asked } from "./asked.ts"
 import type { Load } from "./engines/Engine.ts"
 import { type Group, plot } from "./plot.ts"
 import { figure, type Piece, read, type Sample } from "./results.ts"
+import { section as starts } from "./starts-page.ts"
 import { suites } from "./suites.ts"
 import { median } from "./world.ts"
 
@@ -14,21 +15,23 @@ const table = (head: ReadonlyArray<string>, rows: ReadonlyArray<ReadonlyArray<st
   [head, head.map(() => "---"), ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n")
 const shown = (value: number | undefined, digits = 0) => (value === undefined ? "–" : value.toFixed(digits))
 
+/** How often each engine got each load: not all did equally often where a suite was measured in pieces. */
+const roundsOf = (samples: ReadonlyArray<Sample>) => {
+  const counts = new Map<string, number>()
+  for (const { engine, inFlight, steps, bytes } of samples) {
+    const key = `${engine}/${inFlight}/${steps}/${bytes}`
+    counts.set(key, (counts.get(key) ?? 0) + 1)
+  }
+  const [least, most] = [Math.min(...counts.values()), Math.max(...counts.values())]
+  return least === most ? `${most} ${most === 1 ? "round" : "rounds"}` : `${least} to ${most} rounds`
+}
+
 /** Under which circumstances the figures of a suite were taken. */
 const taken = (pieces: ReadonlyArray<Piece>): string => {
-  const rounds = new Map<string, number>()
-  for (const { samples } of pieces) {
-    const [first] = samples
-    if (first === undefined) continue
-    const same = samples.filter((one) => one.engine === first.engine && one.inFlight === first.inFlight)
-    const of = same.filter((one) => one.steps === first.steps && one.bytes === first.bytes).length
-    rounds.set(first.engine, (rounds.get(first.engine) ?? 0) + of)
-  }
-  const total = Math.max(0, ...rounds.values())
   const all = (key: "day" | "command" | "machine" | "commit") =>
     [...new Set(pieces.map(({ about }) => about[key]))].join(", ")
   const others = Math.max(...samplesOf(pieces).map((sample) => sample.others)).toFixed(2)
-  return `_${all("day")}, commit ${all("commit")}: \`${all("command")}\`, ${total} rounds; other work had at most ${others} processors meanwhile. ${all("machine")}._`
+  return `_${all("day")}, commit ${all("commit")}: \`${all("command")}\`, ${roundsOf(samplesOf(pieces))}; other work had at most ${others} processors meanwhile. ${all("machine")}._`
 }
 
 const bars = (
@@ -190,30 +193,113 @@ const growth = () => {
   ]
 }
 
+const steady = () => {
+  const pieces = read("steady")
+  const samples = samplesOf(pieces)
+  if (samples.length === 0) return []
+  const names = namesOf("steady").filter((name) => figure(samples, name, {}, "perSecond") !== undefined)
+  return [
+    "## Steady state",
+    "",
+    "Loads of 20 s, begun after 21 s of the same with 50 in flight: what is dropped, collected or cleaned up some time after an execution has ended is under way throughout. The slowest second is the one in which the fewest workflows were completed.",
+    "",
+    taken(pieces),
+    "",
+    picture(
+      "steady",
+      "Completed workflows a second in steady state, and in the slowest second",
+      [50, 500].flatMap((inFlight) => [
+        { title: `${inFlight} in flight`, bars: bars(samples, names, { inFlight }) },
+        { title: `${inFlight} in flight, slowest second`, bars: bars(samples, names, { inFlight }, "slowestSecond") }
+      ])
+    ),
+    "",
+    table(
+      [
+        "Engine",
+        ...[50, 500].flatMap((inFlight) => [
+          `workflows/s, ${inFlight} in flight`,
+          "slowest second",
+          "p50 / p99, ms",
+          "CPU, all processes, ms a workflow"
+        ]),
+        "largest Node process, MB"
+      ],
+      names.map((name) => [
+        name,
+        ...[50, 500].flatMap((inFlight) => {
+          const of = (what: What) => figure(samples, name, { inFlight }, what)
+          const cpu = (["workerMs", "driverMs", "serverMs"] as const).map(of)
+          return [
+            shown(of("perSecond")),
+            shown(of("slowestSecond")),
+            `${shown(of("p50"))} / ${shown(of("p99"))}`,
+            cpu.includes(undefined)
+              ? "–"
+              : shown(
+                  cpu.reduce<number>((sum, each) => sum + (each ?? 0), 0),
+                  2
+                )
+          ]
+        }),
+        shown(figure(samples, name, {}, "residentMb"))
+      ])
+    ),
+    ""
+  ]
+}
+
 const memory = () => {
   const pieces = read("memory")
   const samples = samplesOf(pieces)
   if (samples.length === 0) return []
+  const names = namesOf("memory").filter((name) => figure(samples, name, {}, "perSecond") !== undefined)
+  const of = (name: string, what: What) => figure(samples, name, {}, what)
+  const share = (name: string) => {
+    const [collecting, all] = [of(name, "gcMs"), of(name, "driverMs")]
+    return collecting === undefined || all === undefined ? undefined : (100 * collecting) / all
+  }
   return [
     "## Memory",
     "",
-    "One process, 50 in flight. Young objects live in the semi-space: when it is full they are copied or dropped, and what is copied twice is old. `k8s/base/runner` sets 64 MB.",
+    "One process, 50 in flight, by the size of the semi-space (`--max-semi-space-size`). Young objects live there: when it is full they are copied or dropped, and what is copied twice is old. `k8s/base/runner` sets 64 MB.",
+    "Allocated is what the heap of V8 grew between collections; collecting is the time in which collections held the process up. What they do beside it on other threads is in the CPU time alone.",
     "",
     taken(pieces),
     "",
+    picture("memory", "Allocated, KB a workflow, and collecting, % of the CPU time (shorter is better)", [
+      {
+        title: "allocated, KB a workflow, semi-space of 64 MB",
+        bars: bars(samples, names, {}, "allocatedKb").filter(({ name }) => name.endsWith(" 64 MB"))
+      },
+      {
+        title: "collecting, % of the CPU time",
+        bars: names.flatMap((name) => {
+          const value = share(name)
+          return value === undefined ? [] : [{ name, value }]
+        })
+      }
+    ]),
+    "",
     table(
       [
-        "",
+        "Engine, semi-space",
         "workflows/s",
         "allocated, KB a workflow",
         "collecting, ms a workflow",
         "CPU, ms a workflow",
+        "collecting, % of the CPU time",
         "resident at most, MB"
       ],
-      namesOf("memory").map((name) => {
-        const of = (what: What, digits: number) => shown(figure(samples, name, {}, what), digits)
-        return [name, of("perSecond", 0), of("allocatedKb", 0), of("gcMs", 3), of("driverMs", 2), of("residentMb", 0)]
-      })
+      names.map((name) => [
+        name,
+        shown(of(name, "perSecond")),
+        shown(of(name, "allocatedKb")),
+        shown(of(name, "gcMs"), 3),
+        shown(of(name, "driverMs"), 2),
+        shown(share(name), 1),
+        shown(of(name, "residentMb"))
+      ])
     ),
     ""
   ]
@@ -225,7 +311,7 @@ const text = () =>
     "",
     "Written by `make bench-page` from the figures in `docs/performance/*.json`, which `make bench SUITE=NAME` measures and keeps. Absolute figures are this machine's, whose two processors the",
     "client, the runners and Postgres share; ratios are what to look at. Engines are started, warmed, measured and ended in turn, round by round; figures are medians of the rounds. What was measured while other work had more than half a processor is left out.",
-    "Each load lasts some seconds. A runner drops what it built for an execution ten seconds after that ended: of what that costs there is little in these figures.",
+    `Each load lasts some seconds. A runner drops what it built for an execution ten seconds after that ended: of what that costs there is little in these figures${read("steady").length === 0 ? "." : ', and all of it in those of "Steady state".'}`,
     "",
     "A workflow has two steps that do nothing, unless said otherwise, and is started and awaited. `one process`: the client is in the worker's process. `ours` has `MESSAGE_STORAGE=group` and `STEP_ENGINE=journal`: group",
     "commit and the journal of steps; `without journal` has group commit alone; `stock Effect` has the library's own storage and engine. Restate keeps a log of its own and not Postgres. Every Node process has `--max-semi-space-size=64`, as runners have. `test/bench/engines/Engine.ts` says how each is started.",
@@ -238,6 +324,7 @@ const text = () =>
         ]),
     ...asked({ engines: samplesOf(read("engines")), growth: samplesOf(read("growth")) }),
     ...engines(),
+    ...steady(),
     ...varied("steps", "Steps", "Workflows of more steps, one after the other.", "steps", (value) => `${value} steps`),
     ...varied(
       "payload",
@@ -248,6 +335,7 @@ const text = () =>
     ),
     ...growth(),
     ...memory(),
+    ...starts(),
     "## Where the time goes",
     "",
     "A CPU profile of one process under this load, to open in Chromium's developer tools or to sum up by function:",

@@ -1,4 +1,5 @@
 /** What was measured, as it is kept in `docs/performance/SUITE.json`: the page and its plots are made from this alone. */
+import { execFileSync } from "node:child_process"
 import { existsSync, readFileSync } from "node:fs"
 import { mkdir, writeFile } from "node:fs/promises"
 import { join } from "node:path"
@@ -11,13 +12,16 @@ export interface Sample extends Load {
   readonly perSecond: number
   readonly p50: number
   readonly p99: number
+  /** Completed in the second with the fewest; older figures and loads of a second have none. */
+  readonly slowestSecond?: number | null
   readonly statements: number | null
   readonly commits: number | null
   readonly workerMs: number
   readonly driverMs: number
   readonly serverMs: number
-  /** Of the driver's process: MB that it held at most so far, KB allocated and ms collected a workflow. */
+  /** MB that the largest of its Node processes held at most so far. */
   readonly residentMb: number
+  /** Of the driver's process: KB allocated and ms collected a workflow. */
   readonly allocatedKb: number | null
   readonly gcMs: number | null
   /** Of how many processors other work had the use meanwhile. */
@@ -35,6 +39,16 @@ export interface Piece {
     readonly floors: ReadonlyArray<number>
   }
   readonly samples: ReadonlyArray<Sample>
+}
+
+/** The last commit that changed what is measured, so that pieces between which only pages changed are of one state. */
+export const measuredCommit = (): string => {
+  const bench = ["engines", "dbos", "restate", "suites.ts"].map((name) => `test/bench/${name}`)
+  const git = (...args: ReadonlyArray<string>) =>
+    execFileSync("git", [...args, "--", "src", "migrations", "package-lock.json", ...bench], {
+      encoding: "utf8"
+    }).trim()
+  return `${git("log", "-1", "--format=%h")}${git("status", "--porcelain") === "" ? "" : " with changes"}`
 }
 
 const FOLDER = "docs/performance"

@@ -45,16 +45,13 @@ export const grownRemote = ours({
   env: JOURNAL,
   fill: fill(FINISHED)
 })
-const withGc = (megabytes: number | undefined) =>
+/** Counts what it allocates and how long it collects, with so many MB for what is young. */
+const counting = (name: string, env: Readonly<Record<string, string>>, megabytes: number) =>
   ours({
-    name: megabytes === undefined ? "as Node has it" : `--max-semi-space-size=${megabytes}`,
-    database: `semi_space_${megabytes ?? "default"}`,
+    name: `${name}, ${megabytes} MB`,
+    database: `${name.replaceAll(" ", "_").toLowerCase()}_${megabytes}`,
     runners: 0,
-    env: {
-      ...JOURNAL,
-      GC: "1",
-      NODE_OPTIONS: megabytes === undefined ? "" : `--max-semi-space-size=${megabytes}`
-    }
+    env: { ...env, GC: "1", NODE_OPTIONS: `--max-semi-space-size=${megabytes}` }
   })
 
 export { dbosLocal, dbosRemote, restate }
@@ -65,6 +62,9 @@ export interface Suite {
   readonly engines: ReadonlyArray<Engine>
   readonly loads: ReadonlyArray<Load>
   readonly floor: boolean
+  /** Of each load, and of the load that goes before it. */
+  readonly seconds?: number
+  readonly warmSeconds?: number
 }
 
 export const suites: Readonly<Record<string, Suite>> = {
@@ -94,19 +94,20 @@ export const suites: Readonly<Record<string, Suite>> = {
     loads: [1_000, 100_000].map((bytes) => ({ inFlight: 50, steps: 2, bytes })),
     floor: false
   },
+  // What a runner does with an execution that has ended comes ten to twenty seconds after it: here it is under way throughout.
+  steady: {
+    engines: [local, dbosLocal, remote, dbosRemote, restate],
+    loads: [small(50), small(500)],
+    floor: false,
+    warmSeconds: 21,
+    seconds: 20
+  },
   growth: { engines: [local, grown, remote, grownRemote], loads: [small(50), small(1)], floor: false },
   memory: {
     engines: [
-      withGc(undefined),
-      withGc(32),
-      withGc(64),
-      withGc(128),
-      ours({
-        name: "stock Effect",
-        database: "semi_space_stock",
-        runners: 0,
-        env: { ...STOCK, GC: "1", NODE_OPTIONS: "" }
-      })
+      ...[16, 32, 64, 128].map((megabytes) => counting("ours", JOURNAL, megabytes)),
+      counting("without journal", GROUP, 64),
+      ...[16, 64].map((megabytes) => counting("stock Effect", STOCK, megabytes))
     ],
     loads: [small(50)],
     floor: false

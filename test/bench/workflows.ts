@@ -1,32 +1,30 @@
 /**
  * `make bench`: workflows of steps that do nothing, started and awaited, on one Postgres with fsync. Environment:
  *
- *     SUITE=engines   what is measured: engines, steps, payload, growth or memory (`suites.ts`)
+ *     SUITE=engines   what is measured: engines, steady, steps, payload, growth or memory (`suites.ts`)
  *     ROUNDS=3        each engine is started, measured and ended in turn, that often; what is shown are medians of the rounds
- *     SECONDS=5       of each measurement
+ *     SECONDS=5       of each measurement; 20 where the suite is `steady`
  *     LASTS=n         starts no engine after so many seconds, and keeps what there is
  *     ONLY=ours       engines whose name holds this, or one of these with a | between them
  *     FLIGHT=50       only the loads with so many in flight, or one of these with a | between them
  *     STATEMENTS=1    also prints which statements took the database how long
+ *     TIMELINE=1      also prints how many workflows were completed in each second
  *     KEEP=new        what becomes of the figures: `new` replaces those in `docs/performance/SUITE.json`, `more` adds to them (a
- *                     long suite in pieces), `no` only prints them
+ *                     long suite in pieces, at one state of what is measured: those of another one go), `no` only prints them
  */
-import { execFileSync } from "node:child_process"
 import { readFileSync } from "node:fs"
 import { getPriority } from "node:os"
 import { Effect } from "effect"
 import { type Engine, type Load, type Running, restate, restateIsThere } from "./engines/Engine.ts"
 import { floor } from "./floor.ts"
-import { type Piece, read, type Sample, write } from "./results.ts"
+import { measuredCommit, type Piece, read, type Sample, write } from "./results.ts"
 import { suites } from "./suites.ts"
 import { cpuMillis, machine, machineMillis, number, print, quantile, type World, world } from "./world.ts"
 
 const rounds = number("ROUNDS", 3)
-const seconds = number("SECONDS", 5)
 const chosen = process.env["SUITE"] || "engines"
 const keep = process.env["KEEP"] || "new"
 const WARM: Load = { inFlight: 50, steps: 2, bytes: 0 }
-const WARM_SECONDS = 3
 /** Of how many processors other work may have had the use: what was measured beside more of it is not kept. */
 const OTHERS = 0.5
 
@@ -35,9 +33,13 @@ const refuse = (why: string): never => {
   process.exit(2)
 }
 const suite = suites[chosen] ?? refuse(`SUITE is "${chosen}"; it must be one of ${Object.keys(suites).join(", ")}.`)
+const seconds = number("SECONDS", suite.seconds ?? 5)
+const warmSeconds = suite.warmSeconds ?? 3
 if (!["new", "more", "no"].includes(keep)) refuse(`KEEP is "${keep}"; it must be new, more or no.`)
 const lasts = number("LASTS", 86_400)
-const before = keep === "more" ? read(chosen) : []
+const commit = measuredCommit()
+const kept = keep === "more" ? read(chosen) : []
+const before = kept.filter(({ about }) => about.commit === commit)
 const keptOf = (engine: string) =>
   before.flatMap(({ samples }) => samples).filter((sample) => sample.engine === engine).length
 const flight = process.env["FLIGHT"] ?? ""
@@ -86,6 +88,16 @@ const statements = ({ query }: World, database: string | undefined) =>
 const residentMb = (pid: number) =>
   Number(/^VmHWM:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]) / 1024
 
+/** How many were completed in each whole second after the first, which begins with none in flight. */
+const bySecond = ([first = 0, ...endedAt]: ReadonlyArray<number>): ReadonlyArray<number> => {
+  const counts = Array.from({ length: Math.max(0, Math.floor(seconds) - 1) }, () => 0)
+  for (const at of endedAt) {
+    const second = Math.floor((at - first) / 1_000) - 1
+    if (second >= 0 && second < counts.length) counts[second] = (counts[second] ?? 0) + 1
+  }
+  return counts
+}
+
 const rounded = (value: number) => Math.round(value * 1000) / 1000
 
 /** Processor time of all that is not of this measurement. */
@@ -99,9 +111,11 @@ type Spent = Effect.Effect.Success<ReturnType<typeof spent>>
 const measure = (engine: Engine, running: Running, place: World, load: Load, before: Spent) =>
   Effect.gen(function* () {
     const begun = othersSoFar(place)
-    const measured = yield* running.run(load, seconds)
+    const measured = yield* running.run({ ...load, times: true }, seconds)
     const ended = othersSoFar(place)
     const after = yield* spent(running, place, engine.database)
+    const counts = bySecond(measured.endedAt ?? [])
+    if (process.env["TIMELINE"] === "1") yield* print(`    completed in each second: ${counts.join(" ")}`)
     const each = (total: number | undefined) => (total === undefined ? null : rounded(total / measured.completed))
     const between = (key: keyof typeof before) => {
       const [first, last] = [before[key], after[key]]
@@ -113,12 +127,13 @@ const measure = (engine: Engine, running: Running, place: World, load: Load, bef
       perSecond: rounded(measured.completed / measured.seconds),
       p50: rounded(quantile(measured.latenciesMs, 0.5)),
       p99: rounded(quantile(measured.latenciesMs, 0.99)),
+      slowestSecond: counts.length === 0 ? null : Math.min(...counts),
       statements: between("statements"),
       commits: between("commits"),
       workerMs: between("workerMs") ?? 0,
       driverMs: between("driverMs") ?? 0,
       serverMs: between("serverMs") ?? 0,
-      residentMb: rounded(residentMb(running.driver)),
+      residentMb: rounded(Math.max(...[running.driver, ...running.workers].map(residentMb))),
       allocatedKb: each(measured.allocated === undefined ? undefined : measured.allocated / 1024),
       gcMs: each(measured.gcMs),
       others: rounded(Math.max(0, (ended.millis - begun.millis) / (ended.at - begun.at)))
@@ -139,7 +154,7 @@ const program = Effect.gen(function* () {
       if (timeIsUp()) break
       yield* Effect.gen(function* () {
         const running = yield* engine.start(place, urls.get(engine.name) ?? "")
-        yield* running.run(WARM, WARM_SECONDS)
+        yield* running.run(WARM, warmSeconds)
         let before = yield* spent(running, place, engine.database)
         for (const each of loads) {
           const { sample, after } = yield* measure(engine, running, place, each, before)
@@ -147,7 +162,7 @@ const program = Effect.gen(function* () {
           if (sample.others <= OTHERS) samples.push(sample)
           yield* print(
             `round ${round}  ${engine.name.padEnd(40)} ${String(each.inFlight).padStart(3)} in flight, ${each.steps} steps, ${each.bytes} B: ` +
-              `${sample.perSecond.toFixed(0).padStart(5)}/s  p50 ${sample.p50.toFixed(1)} ms  p99 ${sample.p99.toFixed(1)} ms  ` +
+              `${sample.perSecond.toFixed(0).padStart(5)}/s  p50 ${sample.p50.toFixed(1)} ms  p99 ${sample.p99.toFixed(1)} ms  slowest second ${sample.slowestSecond ?? "–"}  ` +
               `worker ${sample.workerMs.toFixed(2)} + client ${sample.driverMs.toFixed(2)} + server ${sample.serverMs.toFixed(2)} ms of processor${sample.others > OTHERS ? `  not kept: other work had ${sample.others.toFixed(2)} processors` : ""}`
           )
         }
@@ -161,7 +176,6 @@ const program = Effect.gen(function* () {
     }
   }
   const [version] = yield* place.query<{ server_version: string }>("show server_version")
-  const commit = execFileSync("git", ["rev-parse", "--short", "HEAD"], { encoding: "utf8" }).trim()
   const piece: Piece = {
     about: {
       day: new Date().toISOString().slice(0, 10),
@@ -176,6 +190,8 @@ const program = Effect.gen(function* () {
   if (samples.length === 0)
     return yield* print("Nothing to keep: other work had too much of the processors throughout.")
   yield* Effect.promise(() => write(chosen, [...before, piece]))
+  const gone = [...new Set(kept.filter((each) => !before.includes(each)).map(({ about }) => about.commit))]
+  if (gone.length > 0) yield* print(`Not kept any longer: what was measured at ${gone.join(", ")}; this is ${commit}.`)
   yield* print("Kept. `make bench-page` writes docs/performance.md from what is kept.")
 })
 
