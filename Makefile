@@ -196,7 +196,7 @@ bench-admission: setup ## Measure starts at five times what can be worked off; w
 system-doc: setup ## Write docs/system.md: what the system promises, and the tests that show it
 	@node test/promises/write.ts
 .PHONY: bench-gates
-bench-gates: setup ## Measure the workflow gate's layers with 100,000 open executions (OPEN, FINISHED, RELEASES)
+bench-gates: setup ## Measure the workflow gate's layers with 100,000 open executions (OPEN, FINISHED, RELEASES, ROUNDS, PAIRS, SECONDS, ONLY, ADD, KEEP)
 	@node test/bench/gates.ts
 
 .PHONY: bench-retention

@@ -1,7 +1,7 @@
 /** `docs/gates-performance.md`, from the figures that `make bench-gates` kept in `docs/performance/gates.json`. */
 import { BUSY, ROWS_PER_SECOND } from "../../src/gates/workflows/postgres/Pace.ts"
 import type { LayerName, Measured } from "./gates-layer.ts"
-import { type Block, ORDER, shareOf } from "./gates-runners.ts"
+import { LOAD, type Pair, shareOf } from "./gates-runners.ts"
 import { median } from "./world.ts"
 
 const limits = {
@@ -28,11 +28,13 @@ export interface Amounts {
   readonly releases: number
 }
 
-export interface Beside {
+/** One call's pairs. */
+export interface Piece {
   readonly about: About
   readonly seconds: number
+  /** Gates that came to their end meanwhile. */
   readonly ended: number
-  readonly blocks: ReadonlyArray<Block>
+  readonly pairs: ReadonlyArray<Pair>
 }
 
 /** What was measured last, each part with where and when. */
@@ -42,8 +44,8 @@ export interface Kept {
     readonly amounts: Amounts
     readonly rounds: ReadonlyArray<Record<LayerName, Measured>>
   }
-  readonly control?: Beside
-  readonly runners?: Beside
+  readonly control?: ReadonlyArray<Piece>
+  readonly runners?: ReadonlyArray<Piece>
 }
 
 const whole = (value: number) => Math.round(value).toLocaleString("en-US")
@@ -92,12 +94,15 @@ read any of the ${whole(amounts.finished)}, so all are still asked for. ${rounds
   return { text, missed }
 }
 
-const besideOf = (name: string, { blocks, seconds }: Beside, target: string) => {
-  const { kept, low, high } = shareOf(blocks)
-  const of = (which: keyof Block) => whole(blocks.reduce((sum, block) => sum + block[which], 0) / blocks.length)
+const pairsOf = (pieces: ReadonlyArray<Piece>) => pieces.flatMap(({ pairs }) => pairs)
+
+const besideOf = (name: string, pieces: ReadonlyArray<Piece>, target: string) => {
+  const pairs = pairsOf(pieces)
+  const { kept, low, high } = shareOf(pairs)
+  const of = (which: keyof Pair) => whole(pairs.reduce((sum, pair) => sum + pair[which], 0) / pairs.length)
   return line(
     name,
-    `${blocks.length * ORDER.length} of ${seconds} s`,
+    `${pairs.length} pairs of ${[...new Set(pieces.map(({ seconds }) => seconds))].join(", ")} s`,
     of("alone"),
     of("beside"),
     target === "" ? percent(kept) : `**${percent(kept)}** (target ${target})`,
@@ -108,7 +113,7 @@ const besideOf = (name: string, { blocks, seconds }: Beside, target: string) => 
 /** The page, and what of it misses a target. */
 export const page = (kept: Kept): { readonly text: string; readonly missed: ReadonlyArray<string> } => {
   const layers = kept.layers === undefined ? undefined : layersOf(kept.layers)
-  const share = kept.runners === undefined ? undefined : shareOf(kept.runners.blocks)
+  const share = kept.runners === undefined ? undefined : shareOf(pairsOf(kept.runners))
   const missed = [
     ...(layers?.missed ?? []),
     ...(share !== undefined && share.kept < limits.runners
@@ -135,13 +140,13 @@ ${[
   ...(kept.control === undefined ? [] : [besideOf("control: nobody at work", kept.control, "")])
 ].join("\n")}
 
-A client and a runner with ${"50"} workflows of 2 steps in flight, without a pause, in windows by turns: alone, beside, beside, alone. The
-figure is what was done in all windows beside, of what was done in all windows alone. Four windows are a block, and the interval is
-that of 10,000 draws of as many blocks, with repetition. The control is the same with no gate at all: it shows what the measure tells where
-there is no difference. The database is filled, vacuumed and written to the disk before, and Postgres makes no checkpoint meanwhile.
-${[kept.runners, kept.control].flatMap((part) => (part === undefined ? [] : [by(part.about)])).join("; ")}.
+A client and a runner with ${LOAD.inFlight} workflows of ${LOAD.steps} steps in flight, without a pause, in windows by turns: alone, beside, beside, alone. The
+figure is what was done in all windows beside, of what was done in all windows alone; the interval is that of 10,000 draws of as many
+pairs, with repetition. The control is the same with no gate at all: it shows what the measure tells where there is no difference. A
+window is as long as a runner takes from one clearing of what it built to the next, so that each holds one. The database is filled, vacuumed and written to the disk before, and Postgres makes no checkpoint meanwhile.
+${[...(kept.runners ?? []), ...(kept.control ?? [])].map(({ about }) => by(about)).join("; ")}.
 
-The gate is held in the windows alone, and its clock stands: the windows beside it hold whole gates (${kept.runners?.ended ?? 0} ended), from the first
+The gate is held in the windows alone, and its clock stands: the windows beside it hold whole gates (${(kept.runners ?? []).reduce((sum, { ended }) => sum + ended, 0)} ended), from the first
 statement to the last. A gate reads as fast as it can where nobody else works with the database: that is how the layers are measured.
 Where others commit more than ${BUSY} transactions a second it takes ${whole(ROWS_PER_SECOND)} rows a second at most, some ${whole(ROWS_PER_SECOND / 4.4)} executions, for its first two
 minutes, and then hurries: hooks end after five. It has one connection that works, no parallel plan, 32 MB of sort memory, and

@@ -2,10 +2,14 @@
  * What a gate takes of runners beside it: workflows a second of a client and a runner that are never idle, in windows with and
  * without a gate at work.
  *
- * The load goes on without a pause, and is counted in windows: alone, beside, beside, alone, and so on, so that a database which
- * grows, or a machine that slows down, takes as much of both. Four windows are a block. The figure is what was done in all windows
- * beside a gate, of what was done in all windows alone; its interval is that of 95 in 100 draws of as many blocks, with repetition.
- * The control is the same with no gate at all: what it differs from 100 percent by is the measure's own noise.
+ * The load goes on without a pause, and is counted in pairs of windows: alone and beside, beside and alone, and so on, so that a
+ * database which grows, or a machine that slows down, takes as much of both. The figure is what was done in all windows beside a
+ * gate, of what was done in all windows alone; its interval is that of 95 in 100 draws of as many pairs, with repetition. The control is
+ * the same with no gate at all: what it differs from 100 percent by is the measure's own noise.
+ *
+ * A window is as long as a runner takes from one clearing of what it built to the next (`Engine.ts`: ten seconds, and what it then
+ * takes): a thousand executions a second later that is a pause of half a second and more. Windows of four seconds differed by 26 percent,
+ * since some had one and some had none; of eleven, by 5.
  *
  * The gate is held (SIGSTOP) in the windows alone, in the middle of whatever it does, and its clock stands meanwhile: so the windows
  * beside it hold one whole gate, from its first statement on, with the hurry at its end.
@@ -22,10 +26,11 @@ export const LOAD = { inFlight: 50, steps: 2, bytes: 0, times: true }
 const WARM_SECONDS = 15
 /** After a gate is let go or held: what is in flight then belongs to neither. */
 const SETTLE_SECONDS = 0.3
-export const ORDER = [false, true, true, false] as const
+/** Whether the gate is at work: of two pairs. */
+const ORDER = [false, true, true, false] as const
 
-/** What was done in a block's windows, in workflows a second. */
-export interface Block {
+/** What was done in the two windows, in workflows a second. */
+export interface Pair {
   readonly alone: number
   readonly beside: number
 }
@@ -36,42 +41,30 @@ export interface Share {
   readonly high: number
 }
 
-const keptOf = (blocks: ReadonlyArray<Block>) =>
-  blocks.reduce((sum, { beside }) => sum + beside, 0) / blocks.reduce((sum, { alone }) => sum + alone, 0)
+const keptOf = (pairs: ReadonlyArray<Pair>) =>
+  pairs.reduce((sum, { beside }) => sum + beside, 0) / pairs.reduce((sum, { alone }) => sum + alone, 0)
 
 const DRAWS = 10_000
 
-/** The share that was kept, and between what 95 in 100 draws of the blocks lie. The same blocks, the same figures. */
-export const shareOf = (blocks: ReadonlyArray<Block>): Share => {
+/** The share that was kept, and between what 95 in 100 draws of the pairs lie. The same pairs, the same figures. */
+export const shareOf = (pairs: ReadonlyArray<Pair>): Share => {
   const draw = random(1)
-  const draws = Array.from({ length: DRAWS }, () =>
-    keptOf(blocks.map(() => blocks[Math.floor(draw() * blocks.length)]!))
-  )
-  return { kept: keptOf(blocks), low: quantile(draws, 0.025), high: quantile(draws, 0.975) }
+  const draws = Array.from({ length: DRAWS }, () => keptOf(pairs.map(() => pairs[Math.floor(draw() * pairs.length)]!)))
+  return { kept: keptOf(pairs), low: quantile(draws, 0.025), high: quantile(draws, 0.975) }
 }
 
-/** How many of these moments lie in windows of `beside`, a second, block by block. */
-export const blocksOf = (
-  windows: ReadonlyArray<{ readonly beside: boolean; readonly from: number; readonly to: number }>,
-  endedAt: ReadonlyArray<number>
-): ReadonlyArray<Block> => {
-  const sorted = endedAt.toSorted((a, b) => a - b)
-  const before = (at: number) => {
-    let low = 0
-    let high = sorted.length
-    while (low < high) {
-      const middle = (low + high) >> 1
-      if (sorted[middle]! < at) low = middle + 1
-      else high = middle
-    }
-    return low
-  }
-  const rate = (some: typeof windows) =>
-    (some.reduce((sum, { from, to }) => sum + before(to) - before(from), 0) * 1_000) /
-    some.reduce((sum, { from, to }) => sum + to - from, 0)
-  return Array.from({ length: Math.floor(windows.length / ORDER.length) }, (_, block) => {
-    const own = windows.slice(block * ORDER.length, (block + 1) * ORDER.length)
-    return { alone: rate(own.filter(({ beside }) => !beside)), beside: rate(own.filter(({ beside }) => beside)) }
+interface Window {
+  readonly beside: boolean
+  readonly from: number
+  readonly to: number
+}
+
+/** How many of these moments lie in each window, a second, pair by pair. */
+export const pairsOf = (windows: ReadonlyArray<Window>, endedAt: ReadonlyArray<number>): ReadonlyArray<Pair> => {
+  const rate = ({ from, to }: Window) => (endedAt.filter((at) => at >= from && at < to).length * 1_000) / (to - from)
+  return Array.from({ length: Math.floor(windows.length / 2) }, (_, index) => {
+    const [first, second] = [windows[2 * index]!, windows[2 * index + 1]!]
+    return first.beside ? { alone: rate(second), beside: rate(first) } : { alone: rate(first), beside: rate(second) }
   })
 }
 
@@ -125,7 +118,7 @@ export const runners = (
   options: {
     readonly database: string
     readonly gate: { readonly file: string; readonly env: NodeJS.ProcessEnv } | undefined
-    readonly blocks: number
+    readonly pairs: number
     readonly seconds: number
   }
 ) =>
@@ -138,13 +131,13 @@ export const runners = (
       env: { MESSAGE_STORAGE: "group", STEP_ENGINE: "journal" }
     })
     const running = yield* start(place, urlAs(place.server.url(database), "runtime"))
-    const count = options.blocks * ORDER.length
+    const count = options.pairs * 2
     // All windows, and what comes between them.
     const load = yield* Effect.fork(running.run(LOAD, WARM_SECONDS + count * (seconds + SETTLE_SECONDS + 0.05)))
     yield* Effect.sleep(`${WARM_SECONDS} seconds`)
     const { held } = gate === undefined ? { held: nobody } : yield* gating(gate.file, gate.env)
     yield* held.hold
-    const windows: Array<{ beside: boolean; from: number; to: number }> = []
+    const windows: Array<Window> = []
     for (let index = 0; index < count; index++) {
       const beside = ORDER[index % ORDER.length]!
       yield* beside ? held.go : held.hold
@@ -155,18 +148,8 @@ export const runners = (
     }
     const ended = held.ended()
     const { endedAt = [] } = yield* Fiber.join(load)
-    const blocks = blocksOf(windows, endedAt)
-    for (const { alone, beside } of blocks)
+    const pairs = pairsOf(windows, endedAt)
+    for (const { alone, beside } of pairs)
       yield* print(`runners: ${alone.toFixed(0)} workflows/s alone, ${beside.toFixed(0)} beside`)
-    if (process.env["TRACE"]) {
-      const s0 = Math.floor(endedAt[0]! / 1000)
-      const c: Record<number, number> = {}
-      for (const t of endedAt) c[Math.floor(t / 1000) - s0] = (c[Math.floor(t / 1000) - s0] ?? 0) + 1
-      yield* print(
-        Object.entries(c)
-          .map(([k, v]) => `${k}:${v}`)
-          .join(" ")
-      )
-    }
-    return { blocks, ended }
+    return { pairs, ended }
   }).pipe(Effect.scoped)

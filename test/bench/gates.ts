@@ -5,9 +5,10 @@
  *     FINISHED=125000   finished executions, of 8 rows each
  *     RELEASES=5        releases that are recorded beside the one that is judged
  *     ROUNDS=3          the layers are measured in turn, that often; what is shown are medians
- *     BLOCKS=15         of four windows, of the runners alone and beside a gate (`gates-runners.ts`), and as many of the control
- *     SECONDS=4         of each of these windows
- *     ONLY=layers       measure this part alone: layers, control or runners
+ *     PAIRS=12          windows of the runners alone and beside a gate (`gates-runners.ts`), and as many of the control
+ *     SECONDS=10.4      of each of these windows
+ *     ONLY=layers       measure these parts alone, with commas between: layers, control, runners
+ *     ADD=1             add pairs to those that are kept of the same code, which more than one call may measure
  *     KEEP=FOLDER       keep the filled database there, and use it again when it is there
  *
  * A passing verdict over all rows is part of the measurement. `rows` is the reading and the decoding, `replay` is what the
@@ -38,14 +39,14 @@ const amounts: Amounts = {
   releases: number("RELEASES", 5)
 }
 const rounds = number("ROUNDS", 3)
-const seconds = number("SECONDS", 4)
-const blocks = number("BLOCKS", 15)
+const seconds = number("SECONDS", 10.4)
+const pairs = number("PAIRS", 12)
 
 const parts = ["layers", "control", "runners"] as const
-const only = process.env["ONLY"]
-const asked = parts.filter((part) => only === undefined || only === "" || only === part)
-if (asked.length === 0) {
-  process.stderr.write(`ONLY is "${only}" and must be ${parts.join(", ")}, or left out.\n`)
+const only = (process.env["ONLY"] ?? "").split(",").filter((part) => part !== "")
+const asked = parts.filter((part) => only.length === 0 || only.includes(part))
+if (only.some((part) => !parts.some((known) => known === part))) {
+  process.stderr.write(`ONLY is "${only}": of ${parts.join(", ")}, or left out.\n`)
   process.exit(2)
 }
 
@@ -164,13 +165,13 @@ const measureRunners = (place: World, file: string | undefined) =>
     yield* place.query("checkpoint")
     const url = urlAs(place.server.url("busy"), "reader")
     const gate = file === undefined ? undefined : { file, env: { ...environment("replay", url), UNTIL_ENDED: "1" } }
-    return { seconds, ...(yield* runners(place, { database: "busy", gate, blocks, seconds })) }
+    return { seconds, ...(yield* runners(place, { database: "busy", gate, pairs, seconds })) }
   })
 
 const about = (before: number): About => ({
   day: new Date().toISOString().slice(0, 10),
   commit: execFileSync("git", ["rev-parse", "--short", "HEAD"], { cwd: repository, encoding: "utf8" }).trim(),
-  command: `make bench-gates${["OPEN", "FINISHED", "RELEASES", "ROUNDS", "BLOCKS", "SECONDS", "ONLY"].map((name) => (process.env[name] ? ` ${name}=${process.env[name]}` : "")).join("")}`,
+  command: `make bench-gates${["OPEN", "FINISHED", "RELEASES", "ROUNDS", "PAIRS", "SECONDS", "ONLY"].map((name) => (process.env[name] ? ` ${name}=${process.env[name]}` : "")).join("")}`,
   machine: machine(),
   load: [before, loadavg()[0]!]
 })
@@ -181,17 +182,19 @@ const program = Effect.gen(function* () {
   if (kept !== undefined) yield* Effect.promise(() => mkdir(kept, { recursive: true, mode: 0o700 }))
   const place = yield* worldOf({ kept: kept === undefined ? undefined : resolve(kept), settings: SETTLED })
   yield* filled(place)
-  const measured: Record<string, unknown> = {}
+  let all: Kept = existsSync(keptFile)
+    ? (JSON.parse(yield* Effect.promise(() => readFile(keptFile, "utf8"))) as Kept)
+    : {}
   for (const part of asked) {
     const before = loadavg()[0]!
-    const figures =
-      part === "layers" ? measureLayers(place, file) : measureRunners(place, part === "runners" ? file : undefined)
-    measured[part] = { ...(yield* figures), about: about(before) }
+    if (part === "layers") {
+      all = { ...all, layers: { ...(yield* measureLayers(place, file)), about: about(before) } }
+    } else {
+      const figures = yield* measureRunners(place, part === "runners" ? file : undefined)
+      const earlier = process.env["ADD"] === "1" ? (all[part] ?? []) : []
+      all = { ...all, [part]: [...earlier, { ...figures, about: about(before) }] }
+    }
   }
-  const all = {
-    ...(existsSync(keptFile) ? (JSON.parse(yield* Effect.promise(() => readFile(keptFile, "utf8"))) as Kept) : {}),
-    ...measured
-  } as Kept
   const { text, missed } = page(all)
   yield* Effect.promise(() => writeFile(keptFile, `${JSON.stringify(all, undefined, 1)}\n`))
   yield* Effect.promise(() => writeFile(pageFile, text))
