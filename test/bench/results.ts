@@ -24,9 +24,14 @@ export interface Sample extends Load {
   /** Of the driver's process: KB allocated and ms collected a workflow. */
   readonly allocatedKb: number | null
   readonly gcMs: number | null
+  /** KB that the functions of each package allocated in the driver's process, a workflow. */
+  readonly allocatedBy?: Readonly<Record<string, number>>
   /** Of how many processors other work had the use meanwhile. */
   readonly others: number
 }
+
+/** What of a sample is a number. */
+export type What = Exclude<keyof Sample, "engine" | "allocatedBy">
 
 /** One run of the command: engines in turn, round by round. */
 export interface Piece {
@@ -72,7 +77,7 @@ export const figure = (
   samples: ReadonlyArray<Sample>,
   engine: string,
   load: Partial<Load>,
-  what: Exclude<keyof Sample, "engine">
+  what: What
 ): number | undefined => {
   const values = samples
     .filter((sample) => sample.engine === engine)

@@ -111,5 +111,14 @@ export const suites: Readonly<Record<string, Suite>> = {
     ],
     loads: [small(50)],
     floor: false
+  },
+  allocations: {
+    engines: [
+      ours({ name: "ours", database: "allocations_ours", runners: 0, env: { ...JOURNAL, ALLOCATIONS: "1" } }),
+      ours({ name: "without journal", database: "allocations_group", runners: 0, env: { ...GROUP, ALLOCATIONS: "1" } }),
+      ours({ name: "stock Effect", database: "allocations_stock", runners: 0, env: { ...STOCK, ALLOCATIONS: "1" } })
+    ],
+    loads: [small(50)],
+    floor: false
   }
 }

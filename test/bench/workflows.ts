@@ -1,7 +1,7 @@
 /**
  * `make bench`: workflows of steps that do nothing, started and awaited, on one Postgres with fsync. Environment:
  *
- *     SUITE=engines   what is measured: engines, steady, steps, payload, growth or memory (`suites.ts`)
+ *     SUITE=engines   what is measured: engines, steady, steps, payload, growth, memory or allocations (`suites.ts`)
  *     ROUNDS=3        each engine is started, measured and ended in turn, that often; what is shown are medians of the rounds
  *     SECONDS=5       of each measurement; 20 where the suite is `steady`
  *     LASTS=n         starts no engine after so many seconds, and keeps what there is
@@ -9,6 +9,7 @@
  *     FLIGHT=50       only the loads with so many in flight, or one of these with a | between them
  *     STATEMENTS=1    also prints which statements took the database how long
  *     TIMELINE=1      also prints how many workflows were completed in each second
+ *     TOP=40          also prints which functions allocated most, where the suite is `allocations`
  *     KEEP=new        what becomes of the figures: `new` replaces those in `docs/performance/SUITE.json`, `more` adds to them (a
  *                     long suite in pieces, at one state of what is measured: those of another one go), `no` only prints them
  */
@@ -106,6 +107,9 @@ const othersSoFar = ({ server }: World) => ({
   at: performance.now()
 })
 
+const kbEach = (bytes: Readonly<Record<string, number>>, workflows: number) =>
+  Object.fromEntries(Object.entries(bytes).map(([name, all]) => [name, rounded(all / workflows / 1024)]))
+
 type Spent = Effect.Effect.Success<ReturnType<typeof spent>>
 
 const measure = (engine: Engine, running: Running, place: World, load: Load, before: Spent) =>
@@ -115,6 +119,9 @@ const measure = (engine: Engine, running: Running, place: World, load: Load, bef
     const ended = othersSoFar(place)
     const after = yield* spent(running, place, engine.database)
     const counts = bySecond(measured.endedAt ?? [])
+    const top = (measured.byFunction ?? []).slice(0, number("TOP", 1e-9))
+    for (const [name, bytes] of top)
+      yield* print(`    ${(bytes / measured.completed / 1024).toFixed(2).padStart(8)} KB  ${name}`)
     if (process.env["TIMELINE"] === "1") yield* print(`    completed in each second: ${counts.join(" ")}`)
     const each = (total: number | undefined) => (total === undefined ? null : rounded(total / measured.completed))
     const between = (key: keyof typeof before) => {
@@ -136,6 +143,7 @@ const measure = (engine: Engine, running: Running, place: World, load: Load, bef
       residentMb: rounded(Math.max(...[running.driver, ...running.workers].map(residentMb))),
       allocatedKb: each(measured.allocated === undefined ? undefined : measured.allocated / 1024),
       gcMs: each(measured.gcMs),
+      ...(measured.byPackage === undefined ? {} : { allocatedBy: kbEach(measured.byPackage, measured.completed) }),
       others: rounded(Math.max(0, (ended.millis - begun.millis) / (ended.at - begun.at)))
     }
     return { sample, after }

@@ -25,6 +25,10 @@ export interface Measured {
   /** Bytes, and ms of collections, of the driver's process; where its engine was made with `GC`. */
   readonly allocated?: number
   readonly gcMs?: number
+  /** Bytes that the functions of each package allocated in the driver's process; where its engine was made with `ALLOCATIONS`. */
+  readonly byPackage?: Readonly<Record<string, number>>
+  /** The same by function, most first. */
+  readonly byFunction?: ReadonlyArray<readonly [string, number]>
 }
 
 export interface Running {

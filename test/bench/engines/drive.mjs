@@ -4,8 +4,9 @@
  * An engine's driver is a process of its own that calls `serve(start)` once it is ready. Over IPC it is told
  * `{ inFlight, seconds, steps, bytes, times }` and answers `{ completed, seconds, latenciesMs, endedAt, allocated, gcMs }`; `endedAt`
  * is there where `times` was asked for, the last two are of this process alone, and asked for by `GC=1`, since counting costs
- * something. It is JavaScript, since engines in folders of their own bring no types.
+ * something; `ALLOCATIONS=1` asks which packages and functions allocated how many bytes. It is JavaScript, since engines in folders of their own bring no types.
  */
+import { Session } from "node:inspector/promises"
 import { GCProfiler } from "node:v8"
 
 /** Bytes that were allocated between collections, and the time that these took. */
@@ -26,6 +27,43 @@ const counting = () => {
   }
 }
 
+/** One sample in so many bytes: some thousand a second. */
+const SAMPLING = 256 * 1024
+
+const packageOf = (url) =>
+  /node_modules\/((?:@[^/]+\/)?[^/]+)(?!.*node_modules)/.exec(url)?.[1] ??
+  (url === "" ? "V8" : url.startsWith("node:") ? "Node" : "this repository")
+
+/**
+ * Bytes by the package of the function that allocated them. `--heap-prof` tells only of what still lives when the process ends; this
+ * counts what was collected as well.
+ */
+const allocating = async () => {
+  if (process.env.ALLOCATIONS !== "1") return () => ({})
+  const session = new Session()
+  session.connect()
+  await session.post("HeapProfiler.startSampling", {
+    samplingInterval: SAMPLING,
+    includeObjectsCollectedByMajorGC: true,
+    includeObjectsCollectedByMinorGC: true
+  })
+  return async () => {
+    const { profile } = await session.post("HeapProfiler.stopSampling")
+    session.disconnect()
+    const byPackage = {}
+    const byFunction = {}
+    const add = ({ callFrame: { url, functionName, lineNumber }, selfSize, children }) => {
+      const owner = packageOf(url)
+      const name = `${functionName || "(anonymous)"} ${owner} ${url.split("/").at(-1)}:${lineNumber + 1}`
+      byPackage[owner] = (byPackage[owner] ?? 0) + selfSize
+      byFunction[name] = (byFunction[name] ?? 0) + selfSize
+      children.forEach(add)
+    }
+    add(profile.head)
+    return { byPackage, byFunction: Object.entries(byFunction).toSorted((one, other) => other[1] - one[1]) }
+  }
+}
+
 /**
  * @param {(id: string, work: { steps: number, text: string }) => Promise<unknown>} start Starts the workflow and waits for its result.
  */
@@ -34,6 +72,7 @@ export const serve = async (start) => {
     const work = { steps, text: "x".repeat(bytes) }
     const latenciesMs = []
     const endedAt = []
+    const allocated = await allocating()
     const counted = counting()
     const startedAt = performance.now()
     const until = startedAt + seconds * 1_000
@@ -46,12 +85,14 @@ export const serve = async (start) => {
       }
     }
     await Promise.all(Array.from({ length: inFlight }, client))
+    const lasted = (performance.now() - startedAt) / 1_000
     return {
       completed: latenciesMs.length,
-      seconds: (performance.now() - startedAt) / 1_000,
+      seconds: lasted,
       latenciesMs,
       ...(times ? { endedAt } : {}),
-      ...counted()
+      ...counted(),
+      ...(await allocated())
     }
   }
   process.on("message", (load) => {
