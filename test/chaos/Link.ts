@@ -121,6 +121,9 @@ export const link = (options: {
           connection.dark = false
           clearTimeout(connection.givesUp)
           if (up.destroyed) down.destroy()
+          // Its process was killed in the dark. The kernel has said so again and again, and now Postgres hears it: without
+          // this a session would hold the shards of a process that is no more for as long as the schedule lasts.
+          if (down.destroyed) up.destroy()
           down.resume()
           up.resume()
         }
