@@ -5,9 +5,9 @@ import { describe, expect, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { afterAll } from "vitest"
 import { world } from "../support/migration-world.ts"
-import { batchEntries } from "./batches.ts"
 import { deliveryEntries } from "./delivery.ts"
 import { type Entry, type Said, wrong } from "./Entry.ts"
+import { filledEntries } from "./filled.ts"
 import { manifestEntries } from "./manifests.ts"
 import { deployed, migrationEntries } from "./migrations.ts"
 import { surfaceEntries } from "./surface.ts"
@@ -42,7 +42,7 @@ const groups = {
   workflows: workflowEntries,
   manifests: manifestEntries,
   delivery: deliveryEntries,
-  batches: batchEntries
+  filled: filledEntries
 }
 
 for (const [name, entries] of Object.entries(groups)) {

@@ -10,8 +10,8 @@ import { rules as manifestRules } from "../../src/gates/manifests/registry.ts"
 import { callRules, executionRules, resultRules } from "../../src/gates/workflows/Rules.ts"
 import { replayRules } from "../../src/gates/workflows/replay/Rules.ts"
 import { world } from "../support/migration-world.ts"
-import { batchEntries } from "./batches.ts"
 import { type Entry, type Said, wrong } from "./Entry.ts"
+import { filledEntries } from "./filled.ts"
 import { manifestEntries } from "./manifests.ts"
 import { deployed, migrationEntries } from "./migrations.ts"
 import { surfaceEntries } from "./surface.ts"
@@ -125,7 +125,7 @@ describe.runIf(all)("findings", () => {
       ]
       expect(rules.length).toBeGreaterThan(12)
       expect(
-        missedWithout(yield* judgeAll([...migrationEntries.map((make) => make(made)), ...batchEntries]), rules)
+        missedWithout(yield* judgeAll([...migrationEntries.map((make) => make(made)), ...filledEntries]), rules)
       ).toEqual([])
     })
   )

@@ -11,6 +11,7 @@ import * as Evidence from "../Evidence.ts"
 import * as Releases from "../Releases.ts"
 import { apply, type FileFailed, type Mode } from "./Apply.ts"
 import * as Batches from "./Batches.ts"
+import * as CheckAdded from "./CheckAdded.ts"
 import * as Drift from "./Drift.ts"
 import { plan } from "./History.ts"
 import { type LinterBroken, lint } from "./Lint.ts"
@@ -242,7 +243,7 @@ export const run = (options: Options): Effect.Effect<Evidence.Evidence, Failure,
       const defaults = yield* State.sessionDefaults(session)
       const seen = yield* State.rowSecurity(session)
       /** The last word in a file's transaction: the engine is untouched, sessions begin as before, and everybody's statements still work. */
-      const judge = (file: MigrationFile, engine: string, changed = 0) =>
+      const judge = (file: MigrationFile, engine: string, checks: ReadonlyArray<CheckAdded.Check>, changed = 0) =>
         Effect.gen(function* () {
           if ((yield* State.engineFingerprint(session)) !== engine) {
             return yield* new Refused({ findings: [engineTouched(file)] })
@@ -259,6 +260,8 @@ export const run = (options: Options): Effect.Effect<Evidence.Evidence, Failure,
               findings: broken.map((one) => Proof.findingOf(one, file.name, options.release))
             })
           }
+          const unmet = yield* CheckAdded.findings(session, file, checks, others.demands)
+          if (unmet.length > 0) return yield* new Refused({ findings: unmet })
           const seenNow = yield* State.rowSecurity(session)
           const hidden = [...seen].filter(
             ([table, rules]) => seenNow.get(table) !== undefined && seenNow.get(table) !== rules
@@ -278,6 +281,7 @@ export const run = (options: Options): Effect.Effect<Evidence.Evidence, Failure,
       const step = (file: MigrationFile, last: boolean) =>
         Effect.gen(function* () {
           const engine = yield* State.engineFingerprint(session)
+          const unvalidated = yield* CheckAdded.unvalidated(session)
           // A gate that only proves applies all files in one transaction.
           const changed = yield* State.changedRows(session)
           yield* apply(
@@ -287,7 +291,7 @@ export const run = (options: Options): Effect.Effect<Evidence.Evidence, Failure,
             options.mode,
             lockMillis,
             Effect.gen(function* () {
-              yield* judge(file, engine, changed)
+              yield* judge(file, engine, unvalidated, changed)
               if (last && state.engine) yield* proveOwn(file.name)
               yield* State.keepChecksums(session, [...options.files], options.release)
             })
@@ -330,6 +334,7 @@ export const run = (options: Options): Effect.Effect<Evidence.Evidence, Failure,
       if (options.mode === "commit") {
         for (const file of pending) {
           if (file.batches !== undefined) {
+            const unvalidated = yield* CheckAdded.unvalidated(session)
             let engine = ""
             // Anew for each try: what a try that met a lock had probed is no change of the next one.
             const look = Effect.map(State.engineFingerprint(session), (found) => {
@@ -340,7 +345,7 @@ export const run = (options: Options): Effect.Effect<Evidence.Evidence, Failure,
               file,
               batchTimeout: timing.proofTimeout,
               // Batches differ in their rows alone, so the statements are proven once.
-              beforeCommit: (first) => (first ? Effect.suspend(() => judge(file, engine)) : Effect.void),
+              beforeCommit: (first) => (first ? Effect.suspend(() => judge(file, engine, unvalidated)) : Effect.void),
               patiently: (batch) => patiently(() => file, Effect.zipRight(look, batch))
             })
             checks.push({ name: `batches of ${file.name}`, result: Batches.describe(done) })

@@ -6,6 +6,7 @@
  *     -- phase: expand | backfill | contract     required
  *     -- lock: WHY                               a reason to hold a lock longer than the budget (LockTrace.ts)
  *     -- unique: WHY                             why live releases never write a key of its new unique index twice
+ *     -- check: WHY                              why no live release writes what its new check refuses
  *     -- batches: N                              one UPDATE or DELETE of at most N rows, run until none is left (Batches.ts)
  *     -- transaction: none                       only for one CREATE, DROP or REINDEX … CONCURRENTLY
  *     -- Up Migration                            node-pg-migrate's mark; forward only, so there is no down part
@@ -31,6 +32,8 @@ export interface MigrationFile {
   readonly lockReason?: string | undefined
   /** Why no live release writes a key of its unique index twice. */
   readonly uniqueReason?: string | undefined
+  /** Why no live release writes what its new check refuses. */
+  readonly checkReason?: string | undefined
   /** A backfill in batches of so many rows; NaN when the header gives no number. */
   readonly batches?: number | undefined
   readonly statements: ReadonlyArray<SqlStatement>
@@ -70,6 +73,7 @@ export const parse = (name: string, path: string, content: string): MigrationFil
     transactional: header(sql, "transaction") !== "none",
     lockReason: reason(sql, "lock"),
     uniqueReason: reason(sql, "unique"),
+    checkReason: reason(sql, "check"),
     batches: batches === undefined ? undefined : /^\d+$/.test(batches) ? Number(batches) : Number.NaN,
     statements: split(sql)
   }

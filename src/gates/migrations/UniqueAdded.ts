@@ -33,15 +33,24 @@ const writes = (text: string, table: string) =>
     text
   )
 
+/** Which statements of which releases write to a table: `runs.insert of release 1a2b3c4d5e6f`. Pure. */
+export const writersOf = (demands: ReadonlyArray<Demand>, table: string): ReadonlyArray<string> => [
+  ...new Set(
+    demands
+      .filter(({ text }) => writes(text, table))
+      .flatMap(({ needers }) => needers)
+      .map(({ release, name }) => `${name} of release ${release.slice(0, 12)}`)
+  )
+]
+
 /** Who writes to such a table. Tables that are not there yet have no writers. Pure. */
 export const findingsOf = (
   indexes: ReadonlyArray<UniqueIndex>,
   demands: ReadonlyArray<Demand>
 ): ReadonlyArray<Finding> =>
   indexes.flatMap(({ file, line, table }): ReadonlyArray<Finding> => {
-    const writers = demands.filter(({ text }) => writes(text, table)).flatMap(({ needers }) => needers)
-    if (writers.length === 0) return []
-    const who = [...new Set(writers.map(({ release, name }) => `${name} of release ${release.slice(0, 12)}`))]
+    const who = writersOf(demands, table)
+    if (who.length === 0) return []
     return [
       {
         rule: "unique-added",
