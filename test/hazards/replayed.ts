@@ -2,8 +2,12 @@
 import { Clock, Effect, Random, Schema } from "effect"
 import { orderOptions } from "../support/open-work.ts"
 import type { Entry } from "./Entry.ts"
-import { begun, entry, failed, Ledger, never, type Step } from "./open-order.ts"
-import { afterwards, first, Retryable, tries, withActivity } from "./order-changes.ts"
+import { approved, begun, entry, failed, Ledger, never, type Step, waiting } from "./open-order.ts"
+import { afterwards, countersign, first, Retryable, tries, withActivity } from "./order-changes.ts"
+
+/** A plan whose mode is left out where it is the usual one. */
+const planned = (usual: string) =>
+  Schema.Struct({ steps: Schema.Number, mode: Schema.optionalWith(Schema.String, { default: () => usual }) })
 
 export const replayedEntries: ReadonlyArray<Entry> = [
   entry("the code does something else in the place of recorded work", "it begins Tool instead", {
@@ -50,6 +54,37 @@ export const replayedEntries: ReadonlyArray<Entry> = [
           Effect.zipRight(steps.tool("first", never)),
           Effect.as({ total: 1 })
         )
+  }),
+  entry(
+    "a default of a recorded result changes, and the code no longer asks for the approval",
+    "begins activity Complete there",
+    {
+      was: withActivity("plan", { success: planned("ask") }),
+      declared: withActivity("plan", { success: planned("auto") }),
+      code: (_given, steps) =>
+        Effect.gen(function* () {
+          const plan = yield* steps.plan(never)
+          yield* steps.tool("first", never)
+          if (plan.mode === "ask") yield* steps.approval
+          yield* steps.complete(never)
+          return { total: plan.steps }
+        }),
+      undecided: true
+    }
+  ),
+  entry("the code ends where executions wait for an approval", "ends there", {
+    code: (_given, steps) => first(steps).pipe(Effect.as({ total: 1 })),
+    undecided: true
+  }),
+  entry("the code goes on after the approval, which was given a moment ago", null, {
+    was: { deferreds: { ...orderOptions.deferreds, ...countersign } },
+    open: { ...waiting, deferreds: [approved] },
+    code: (_given, steps) =>
+      first(steps).pipe(
+        Effect.zipRight(steps.approval),
+        Effect.zipRight(steps.complete(never)),
+        Effect.as({ total: 1 })
+      )
   }),
   entry("a step is used twice under one name", "asks for activity Plan twice", {
     code: afterwards((steps) => steps.plan(never))

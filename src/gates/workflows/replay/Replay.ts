@@ -192,10 +192,11 @@ export const make = (
             second = yield* once(1, true)
           }
           const forgotten = forgottenBy(execution, first)
-          const asleep =
+          // Where a suspended execution would sleep or begin a step, it may wait for something else.
+          const elsewhere =
             execution.state === "suspended" &&
-            first.asked.some(({ kind, answer }) => kind === "clock" && answer === "none")
-          if (forgotten.length === 0 && !asleep) return { first, second, forgotten, late: [] }
+            first.asked.some(({ kind, answer }) => (kind === "clock" || kind === "activity") && answer === "none")
+          if (forgotten.length === 0 && !elsewhere) return { first, second, forgotten, late: [] }
           const beyond = yield* run(execution, declaration, payload, { round: 0, beyond: true, confirming: true })
           const never = new Set(forgottenBy(execution, beyond))
           return { first, second, forgotten, late: forgotten.filter((each) => !never.has(each)), beyond }
