@@ -99,8 +99,8 @@ export const suites: Readonly<Record<string, Suite>> = {
     engines: [local, dbosLocal, remote, dbosRemote, restate],
     loads: [small(50), small(500)],
     floor: false,
-    warmSeconds: 21,
-    seconds: 20
+    warmSeconds: 12,
+    seconds: 18
   },
   growth: { engines: [local, grown, remote, grownRemote], loads: [small(50), small(1)], floor: false },
   memory: {

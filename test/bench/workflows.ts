@@ -3,7 +3,7 @@
  *
  *     SUITE=engines   what is measured: engines, steady, steps, payload, growth, memory or allocations (`suites.ts`)
  *     ROUNDS=3        each engine is started, measured and ended in turn, that often; what is shown are medians of the rounds
- *     SECONDS=5       of each measurement; 20 where the suite is `steady`
+ *     SECONDS=5       of each measurement; 18 where the suite is `steady`
  *     LASTS=n         starts no engine after so many seconds, and keeps what there is
  *     ONLY=ours       engines whose name holds this, or one of these with a | between them
  *     FLIGHT=50       only the loads with so many in flight, or one of these with a | between them
