@@ -54,6 +54,18 @@ export const waiting = { activities: [done("Plan", { steps: 2 }), done("Tool#fir
 export const asleep = { ...waiting, deferreds: [approved], clocks: [{ name: "Cooldown" }] }
 export const awake = { ...waiting, deferreds: [approved, rung] }
 
+/** A workflow that an order may start and wait for. */
+export const errand = declare({
+  name: "Errand",
+  payload: Schema.Struct({ id: Schema.String }),
+  success: Schema.Void,
+  error: Schema.Never,
+  idempotencyKey: ({ id }) => id,
+  activities: { fetch: { name: "Fetch", success: Schema.Void, error: Schema.Never } },
+  deferreds: {},
+  clocks: {}
+})
+
 export type Step = Effect.Effect<unknown, unknown, Loose>
 export type Body = (payload: Loose, steps: Loose) => Effect.Effect<Loose, Loose, Loose>
 
@@ -84,6 +96,8 @@ interface Change {
   readonly beside?: true
   readonly handlers?: "none"
   readonly undecided?: true
+  /** The order has started an errand of this id, which is open. */
+  readonly errand?: string
   /** The candidate was here before: since when. Executions were last answered at 0. */
   readonly since?: number
   /** What an ended execution answered, for which somebody may still ask. */
@@ -121,6 +135,28 @@ export const entry = (title: string, expect: string | null, change: Change): Ent
       ...waiting,
       ...change.open
     }
+    const started: ReadonlyArray<Execution> =
+      change.errand === undefined
+        ? []
+        : yield* identify(errand, { id: change.errand }).pipe(
+            Effect.orDieWith((why) => new Error(why)),
+            Effect.map((child) => [
+              {
+                ...execution,
+                workflow: "Errand",
+                executionId: child.executionId,
+                shardId: `default:${shardNumber(child.executionId, 300)}`,
+                state: "running" as const,
+                payload: value({
+                  id: change.errand,
+                  "~@effect/workflow/parent": { workflowName: "Order", executionId }
+                }),
+                activities: [begun("Fetch")],
+                deferreds: [],
+                clocks: []
+              }
+            ])
+          )
     const call: OpenCall = {
       entityType: "Desk",
       entityId: "desk-7",
@@ -131,9 +167,13 @@ export const entry = (title: string, expect: string | null, change: Change): Ent
     }
     const own =
       "declared" in change && change.declared === undefined ? [] : [edited({ ...change.was, ...change.declared })]
-    const declarations: ReadonlyArray<AnyDeclaration> = [...own, ...(change.also ?? [])]
+    const declarations: ReadonlyArray<AnyDeclaration> = [
+      ...own,
+      ...(change.errand === undefined ? [] : [errand]),
+      ...(change.also ?? [])
+    ]
     const handlers: Layer.Layer<never, never, WorkflowEngine | PersistedQueueFactory | Ledger> = Layer.mergeAll(
-      Layer.empty,
+      errand.toLayer((_given, steps) => steps.fetch(never), { onCancelled: () => Effect.void }),
       ...(change.handlers === "none"
         ? []
         : own.map((each) => each.toLayer(change.code ?? code, { onCancelled: () => Effect.void })))
@@ -162,7 +202,7 @@ export const entry = (title: string, expect: string | null, change: Change): Ent
     }).pipe(
       Effect.provideService(OpenWork, {
         exists: Effect.succeed(true),
-        executions: Stream.make(execution),
+        executions: Stream.make(execution, ...started),
         calls: change.call === undefined ? Stream.empty : Stream.make(call),
         results: () =>
           change.ended === undefined

@@ -2,8 +2,10 @@
 import { Clock, Effect, Random, Schema } from "effect"
 import { orderOptions } from "../support/open-work.ts"
 import type { Entry } from "./Entry.ts"
-import { approved, begun, entry, failed, Ledger, never, type Step, waiting } from "./open-order.ts"
+import { approved, begun, entry, errand, failed, Ledger, never, type Step, waiting } from "./open-order.ts"
 import { afterwards, countersign, first, Retryable, tries, withActivity } from "./order-changes.ts"
+
+const sendFor = (id: string, discard = false): Step => errand.workflow.execute({ id }, { discard })
 
 /** A plan whose mode is left out where it is the usual one. */
 const planned = (usual: string) =>
@@ -83,6 +85,24 @@ export const replayedEntries: ReadonlyArray<Entry> = [
       first(steps).pipe(
         Effect.zipRight(steps.approval),
         Effect.zipRight(steps.complete(never)),
+        Effect.as({ total: 1 })
+      )
+  }),
+  entry("another payload is given to a workflow that was started", "asks for another execution there", {
+    errand: "a",
+    code: (given, steps) => first(steps).pipe(Effect.zipRight(sendFor(`${given.id}/v2`)), Effect.as({ total: 1 }))
+  }),
+  entry("the code goes on to wait for a workflow that was started", null, {
+    errand: "a",
+    code: (given, steps) => first(steps).pipe(Effect.zipRight(sendFor(given.id)), Effect.as({ total: 1 }))
+  }),
+  entry("two workflows are started and not waited for, and one is open", null, {
+    errand: "a",
+    code: (given, steps) =>
+      first(steps).pipe(
+        Effect.zipRight(sendFor("b", true)),
+        Effect.zipRight(sendFor(given.id, true)),
+        Effect.zipRight(steps.approval),
         Effect.as({ total: 1 })
       )
   }),

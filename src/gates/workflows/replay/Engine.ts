@@ -49,12 +49,15 @@ export const make = (
             : current.answer({ kind: "clock", name: clock, attempt: 1 }, current.recording.clock(clock), schemas)
         }),
       // Another workflow, started from within this one: what it answers is not among this one's records.
-      execute: (workflow) =>
+      execute: (workflow, { executionId, discard }) =>
         Effect.serviceOption(WorkflowInstance).pipe(
           Effect.flatMap((instance) => {
             const current = instance._tag === "Some" ? sessions.get(instance.value.executionId) : undefined
             if (current === undefined) return Effect.die(new Error("a replay starts no workflow"))
-            return current.answer({ kind: "workflow", name: workflow.name, attempt: 1 }, { _tag: "none" }, undefined)
+            const ask = { kind: "workflow", name: workflow.name, attempt: 1, id: executionId } as const
+            // Nobody waits for it: the function goes on.
+            if (discard && current.took(ask)) return Effect.succeed(Exit.void)
+            return current.answer(ask, { _tag: "none" }, undefined)
           }),
           Effect.map((exit) => new Workflow.Complete({ exit }) as never)
         ),

@@ -4,6 +4,7 @@ import type { AnyDeclaration } from "../../../surface/Declared.ts"
 import type { Check, Finding } from "../../Evidence.ts"
 import type { Execution } from "../OpenWork.ts"
 import type { Problem } from "../Rule.ts"
+import { Children } from "./Children.ts"
 import type { Replayer } from "./Replay.ts"
 import type { Left, ReplayRule } from "./Rule.ts"
 
@@ -36,6 +37,7 @@ export const make = (
     let replayed = 0
     let twice = 0
     let over = 0
+    const children = new Children()
     return {
       judge: (execution, declaration) =>
         Effect.gen(function* () {
@@ -48,7 +50,11 @@ export const make = (
           if (result === undefined) return []
           replayed++
           if (result.second !== result.first) twice++
-          return rules.flatMap((rule) => rule.judge(result, execution, declaration, left(execution)))
+          children.replayed(execution, result.first)
+          return [
+            ...children.judge(execution),
+            ...rules.flatMap((rule) => rule.judge(result, execution, declaration, left(execution)))
+          ]
         }),
       findings: () =>
         over === 0
@@ -68,7 +74,8 @@ export const make = (
           name: "replay",
           result: `${replayed} of ${open} open executions, ${twice === replayed ? "each twice" : `${twice} of them twice`}, with this release's own code; nothing was carried out`
         },
-        ...rules.map(({ name, how }) => ({ name: `replay: ${name}`, result: how }))
+        ...rules.map(({ name, how }) => ({ name: `replay: ${name}`, result: how })),
+        { name: "replay: children", result: "each open one asked for by the execution that started it" }
       ]
     }
   })

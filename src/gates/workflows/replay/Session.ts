@@ -7,11 +7,14 @@ export interface Asked {
   readonly name: string
   /** Of an activity; 1 for the others. */
   readonly attempt: number
+  /** Of a workflow that was started: which execution. */
+  readonly id?: string
   /** `sample`: made up, to see what would be asked for next. */
   readonly answer: Answer["_tag"] | "sample"
 }
 
-export const keyOf = ({ kind, name, attempt }: Asked): string => `${kind} ${activityKey(name, attempt)}`
+export const keyOf = ({ kind, name, attempt, id = "" }: Asked): string =>
+  `${kind} ${activityKey(name, attempt)} ${id}`.trimEnd()
 
 /** More than any execution here may ask for: its rows would be as many. */
 const ASKED = 10_000
