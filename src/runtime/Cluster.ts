@@ -9,15 +9,16 @@
 import {
   ClusterWorkflowEngine,
   type MessageStorage,
+  RunnerServer,
   type RunnerStorage,
   Runners,
-  type Sharding,
+  Sharding,
   ShardingConfig,
   SocketRunner
 } from "@effect/cluster"
 import type { SocketServerError } from "@effect/platform/SocketServer"
 import { NodeClusterSocket } from "@effect/platform-node"
-import { RpcSerialization } from "@effect/rpc"
+import { RpcSerialization, RpcServer } from "@effect/rpc"
 import type { SqlClient } from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
 import type { WorkflowEngine } from "@effect/workflow/WorkflowEngine"
@@ -31,6 +32,7 @@ import * as Holding from "./Holding.ts"
 import * as Inbox from "./Inbox.ts"
 import * as StepStore from "./journal/StepStore.ts"
 import * as RunnerWatch from "./RunnerWatch.ts"
+import * as Runs from "./runs/Runs.ts"
 import type { RunnerSettings } from "./Settings.ts"
 
 export type Cluster =
@@ -46,16 +48,27 @@ const serialization = RpcSerialization.layerMsgPack
 
 const protocol = NodeClusterSocket.layerClientProtocol.pipe(Layer.provide(serialization))
 
+/** As `SocketRunner.layer`, but for what the server tells of: that goes by `Runs` first. */
+const serving = RunnerServer.layer.pipe(
+  Layer.provide(Runs.told),
+  Layer.provide(RpcServer.layerProtocolSocketServer),
+  Layer.provideMerge(Sharding.layer),
+  Layer.provideMerge(Runners.layerRpc)
+)
+
 /** Listens, joins the ring and takes shards. The entities and workflows that it serves are registered on top. */
 export const runner = (
   settings: RunnerSettings
 ): Layer.Layer<Cluster, SocketServerError | SqlError, SqlClient | Pool> =>
   Engine.layer(settings.stepEngine).pipe(
     Layer.provide(StepStore.layer),
-    Layer.provideMerge(Layer.mergeAll(RunnerWatch.layer, Inbox.layer, Holding.connected, Alarm.connected)),
-    Layer.provideMerge(SocketRunner.layer),
+    Layer.provideMerge(
+      Layer.mergeAll(RunnerWatch.layer, Inbox.layer, Holding.connected, Alarm.connected, Runs.connected)
+    ),
+    Layer.provideMerge(serving),
     Layer.provide(RunnerWatch.health(settings.runnerHealth).pipe(Layer.provide(Runners.layerRpc))),
     Layer.provide([NodeClusterSocket.layerSocketServer, protocol, serialization]),
+    Layer.provideMerge(Runs.layer(settings.stepEngine)),
     Layer.provideMerge(ClusterStorage.layer(settings.messageStorage)),
     Layer.provideMerge(ShardingConfig.layer(runnerConfig(settings)))
   )

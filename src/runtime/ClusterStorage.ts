@@ -131,13 +131,18 @@ export type MessageStorageKind = "stock" | "group"
 export const layer = (
   kind: MessageStorageKind
 ): Layer.Layer<
-  MessageStorage.MessageStorage | RunnerStorage.RunnerStorage | ShardEpochs.ShardEpochs | Holding.Holding | Alarm.Alarm,
+  | MessageStorage.MessageStorage
+  | PatientStorage.Answering
+  | RunnerStorage.RunnerStorage
+  | ShardEpochs.ShardEpochs
+  | Holding.Holding
+  | Alarm.Alarm,
   SqlError,
   SqlClient | ShardingConfig.ShardingConfig | Pool
 > =>
   Layer.mergeAll(
     Alarm.layer.pipe(
-      Layer.provide(PatientStorage.layer),
+      Layer.provideMerge(PatientStorage.layer),
       Layer.provide(EndsOnce.layer),
       Layer.provide(kind === "group" ? GroupStorage.layer : SqlMessageStorage.layer),
       Layer.provideMerge(Holding.layer)

@@ -15,6 +15,7 @@ import { WorkflowEngine, WorkflowInstance } from "@effect/workflow/WorkflowEngin
 import { Effect, Layer, Schedule } from "effect"
 import * as Journal from "./journal/Journal.ts"
 import * as Readers from "./journal/Readers.ts"
+import * as Runs from "./runs/Runs.ts"
 import * as WakeUps from "./WakeUps.ts"
 
 /** How often an activity that waits looks whether its shard is still here. */
@@ -102,50 +103,55 @@ const guard =
  */
 export type StepEngineKind = Readers.Kind
 
-export const layer = (kind: StepEngineKind): Layer.Layer<WorkflowEngine, never, Journal.Needs | SqlClient> =>
-  Layer.suspend(() => {
-    const asked = makeAsked()
-    const registering = Layer.effect(
-      Sharding.Sharding,
-      Effect.zipWith(Sharding.Sharding, WakeUps.WakeUps, (sharding, wakeUps) =>
-        Sharding.Sharding.of({
-          ...sharding,
-          registerEntity: (entity, handlers, options) =>
-            sharding.registerEntity(
-              entity,
-              Effect.map(handlers, (all) => wakeUps.guard(guard(asked, sharding)(all))),
-              { maxIdleTime: KEPT, ...options }
-            )
-        })
-      )
-    )
-    const asking = Layer.scoped(
-      WorkflowEngine,
-      Effect.gen(function* () {
-        const engine = yield* WorkflowEngine
-        const library: Journal.Execute = (activity, attempt) =>
-          Effect.flatMap(WorkflowInstance, ({ executionId }) => {
-            const key = keyOf(executionId, activity.name)
-            return Effect.acquireUseRelease(
-              Effect.sync(() => asked.begin(key)),
-              () => engine.activityExecute(activity as never, attempt) as ReturnType<Journal.Execute>,
-              () => Effect.sync(() => asked.end(key))
-            )
-          })
-        const journal = yield* Journal.make(library, yield* Readers.writes(kind))
-        return WorkflowEngine.of({
-          ...engine,
-          register: (workflow, execute) =>
-            engine.register(workflow, (payload, executionId) =>
-              Effect.zipRight(journal.attach, execute(payload, executionId))
-            ) as never,
-          activityExecute: journal.activityExecute as WorkflowEngine["Type"]["activityExecute"]
-        })
+export const layer = (
+  kind: StepEngineKind
+): Layer.Layer<WorkflowEngine, never, Journal.Needs | Runs.Runs | SqlClient> =>
+  Layer.unwrapScoped(Effect.map(Readers.writes(kind), engine))
+
+const engine = (writes: () => boolean) => {
+  const asked = makeAsked()
+  const registering = Layer.effect(
+    Sharding.Sharding,
+    Effect.map(Effect.all([Sharding.Sharding, WakeUps.WakeUps, Runs.Runs]), ([sharding, wakeUps, runs]) =>
+      Sharding.Sharding.of({
+        ...sharding,
+        registerEntity: (entity, handlers, options) => {
+          const guarded = Effect.map(handlers, (all) => wakeUps.guard(guard(asked, sharding)(all)))
+          return Effect.zipRight(
+            runs.register(entity as never, guarded as never, writes),
+            sharding.registerEntity(entity, guarded, { maxIdleTime: KEPT, ...options })
+          )
+        }
       })
     )
-    return asking.pipe(
-      Layer.provide(ClusterWorkflowEngine.layer),
-      Layer.provide(registering),
-      Layer.provide(WakeUps.layer)
-    )
-  })
+  )
+  const asking = Layer.scoped(
+    WorkflowEngine,
+    Effect.gen(function* () {
+      const engine = yield* WorkflowEngine
+      const library: Journal.Execute = (activity, attempt) =>
+        Effect.flatMap(WorkflowInstance, ({ executionId }) => {
+          const key = keyOf(executionId, activity.name)
+          return Effect.acquireUseRelease(
+            Effect.sync(() => asked.begin(key)),
+            () => engine.activityExecute(activity as never, attempt) as ReturnType<Journal.Execute>,
+            () => Effect.sync(() => asked.end(key))
+          )
+        })
+      const journal = yield* Journal.make(library, writes)
+      return WorkflowEngine.of({
+        ...engine,
+        register: (workflow, execute) =>
+          engine.register(workflow, (payload, executionId) =>
+            Effect.zipRight(journal.attach, execute(payload, executionId))
+          ) as never,
+        activityExecute: journal.activityExecute as WorkflowEngine["Type"]["activityExecute"]
+      })
+    })
+  )
+  return asking.pipe(
+    Layer.provide(ClusterWorkflowEngine.layer),
+    Layer.provide(registering),
+    Layer.provide(WakeUps.layer)
+  )
+}

@@ -6,9 +6,9 @@
  * an approval whose execution could not be woken is lost. Nothing of that need be: each of these may simply be said again.
  * Whoever lost its shard meanwhile is interrupted while it waits.
  */
-import { type Message, MessageStorage, type Reply, type Snowflake } from "@effect/cluster"
+import { Message, MessageStorage, type Reply, type Snowflake } from "@effect/cluster"
 import type { Rpc } from "@effect/rpc"
-import { Effect, Layer, Schedule } from "effect"
+import { Context, Effect, Layer, Schedule } from "effect"
 import { isTransient } from "../events/EventStore.ts"
 import { Holding } from "./Holding.ts"
 import { answered, isTaken, sqlErrorOf } from "./storage/Answers.ts"
@@ -49,6 +49,12 @@ const patient = <A, E extends { readonly _tag: string }, R>(
     Effect.zipRight(Effect.sleep(FIRST), Effect.retry(effect, { schedule: patience, while: again }))
   )
 }
+
+/** Gives a request that did not come from storage the way to be answered which those have that did. */
+export class Answering extends Context.Tag("runtime/Answering")<
+  Answering,
+  <R extends Rpc.Any>(message: Message.IncomingRequest<R>) => Message.Incoming<R>
+>() {}
 
 const make = Effect.gen(function* () {
   const storage = yield* MessageStorage.MessageStorage
@@ -99,7 +105,10 @@ const make = Effect.gen(function* () {
     return look(due)
   }).pipe(Effect.schedule(Schedule.spaced(LOOK)), Effect.forkScoped)
 
-  return MessageStorage.MessageStorage.of({
+  const answering = Answering.of((message) =>
+    answeredPatiently(new Message.IncomingRequest({ ...message, respond: storage.saveReply }))
+  )
+  const patiently = MessageStorage.MessageStorage.of({
     ...storage,
     unprocessedMessages: (shards) =>
       Effect.map(storage.unprocessedMessages(shards), (all) => all.map((message) => answeredPatiently(message))),
@@ -141,7 +150,11 @@ const make = Effect.gen(function* () {
       )
     }
   })
+  return Context.make(MessageStorage.MessageStorage, patiently).pipe(Context.add(Answering, answering))
 })
 
-export const layer: Layer.Layer<MessageStorage.MessageStorage, never, MessageStorage.MessageStorage | Holding> =
-  Layer.scoped(MessageStorage.MessageStorage, make)
+export const layer: Layer.Layer<
+  MessageStorage.MessageStorage | Answering,
+  never,
+  MessageStorage.MessageStorage | Holding
+> = Layer.scopedContext(make)

@@ -10,6 +10,7 @@ import * as Engine from "../../src/runtime/Engine.ts"
 import * as Holding from "../../src/runtime/Holding.ts"
 import type { ShardEpochs } from "../../src/runtime/journal/ShardEpochs.ts"
 import * as StepStore from "../../src/runtime/journal/StepStore.ts"
+import * as Runs from "../../src/runtime/runs/Runs.ts"
 import { databaseFromUrl } from "../../src/runtime/Settings.ts"
 
 export interface Kinds {
@@ -23,6 +24,7 @@ export type Runner =
   | MessageStorage.MessageStorage
   | ShardEpochs
   | StepStore.StepStore
+  | Runs.Runs
   | SqlClient
   | Database.Pool
 
@@ -36,9 +38,10 @@ export const oneRunner = (
   around: (storage: MessageStorage.MessageStorage["Type"]) => MessageStorage.MessageStorage["Type"] = (same) => same
 ): Layer.Layer<Runner> =>
   Engine.layer(kinds.stepEngine).pipe(
-    Layer.provideMerge(Layer.merge(StepStore.layer, Holding.connected)),
+    Layer.provideMerge(Layer.mergeAll(StepStore.layer, Holding.connected, Runs.connected)),
     Layer.provideMerge(Sharding.layer),
     Layer.provide([Runners.layerNoop, RunnerHealth.layerNoop]),
+    Layer.provideMerge(Runs.layer(kinds.stepEngine)),
     Layer.provideMerge(
       Layer.effect(MessageStorage.MessageStorage, Effect.map(MessageStorage.MessageStorage, around)).pipe(
         Layer.provideMerge(ClusterStorage.layer(kinds.messageStorage))
