@@ -4,7 +4,7 @@ import type { Load } from "./engines/Engine.ts"
 import { type Group, plot } from "./plot.ts"
 import { figure, type Piece, read, type Sample, type What } from "./results.ts"
 import { section as starts } from "./starts-page.ts"
-import { suites } from "./suites.ts"
+import { dbosLocal, restate, suites } from "./suites.ts"
 import { median } from "./world.ts"
 
 const samplesOf = (pieces: ReadonlyArray<Piece>) => pieces.flatMap(({ samples }) => samples)
@@ -43,6 +43,12 @@ const bars = (
     return value === undefined ? [] : [{ name, value }]
   })
 
+/** How many times as fast as the other one. */
+const timesOf = (samples: ReadonlyArray<Sample>, name: string, other: string, load: Partial<Load>) => {
+  const [own, others] = [name, other].map((each) => figure(samples, each, load, "perSecond"))
+  return own === undefined || others === undefined ? "–" : (own / others).toFixed(2)
+}
+
 const plots = new Map<string, string>()
 /** Registers a plot and answers the line that shows it. */
 const picture = (name: string, title: string, groups: ReadonlyArray<Group>) => {
@@ -64,10 +70,6 @@ const engines = () => {
   const names = namesOf("engines").filter((name) => figure(samples, name, { inFlight: 50 }, "perSecond") !== undefined)
   const floors = pieces.flatMap(({ about }) => about.floors)
   const floor = floors.length === 0 ? undefined : median(floors)
-  const dbos = figure(samples, "DBOS 5.3, one process", { inFlight: 50 }, "perSecond")
-  const restate = figure(samples, names.find((name) => name.startsWith("Restate")) ?? "", { inFlight: 50 }, "perSecond")
-  const ratio = (value: number | undefined, other: number | undefined) =>
-    value === undefined || other === undefined ? "–" : (value / other).toFixed(2)
   const rows = names.map((name) => {
     const of = (inFlight: number, what: What) => figure(samples, name, { inFlight }, what)
     const perSecond = of(50, "perSecond")
@@ -77,8 +79,8 @@ const engines = () => {
     return [
       name,
       `${shown(perSecond)} (${shown(Math.min(...rounds))}–${shown(Math.max(...rounds))})`,
-      ratio(perSecond, dbos),
-      ratio(perSecond, restate),
+      timesOf(samples, name, dbosLocal.name, { inFlight: 50 }),
+      timesOf(samples, name, restate.name, { inFlight: 50 }),
       floor === undefined || perSecond === undefined ? "–" : `${((100 * perSecond) / floor).toFixed(0)} %`,
       `${shown(of(1, "p50"), 1)} / ${shown(of(1, "p99"), 1)}`,
       shown(of(500, "perSecond")),
@@ -151,12 +153,13 @@ const varied = (
     ),
     "",
     table(
-      ["Engine, workflows/s (p50 / p99 ms)", ...values.map(label)],
+      ["Engine: workflows/s (p50 / p99 ms), times Restate's", ...values.map(label)],
       names.map((name) => [
         name,
         ...values.map((value) => {
           const of = (what: What) => figure(samples, name, { [key]: value }, what)
-          return `${shown(of("perSecond"))} (${shown(of("p50"))} / ${shown(of("p99"))})`
+          const ofRestate = timesOf(samples, name, restate.name, { [key]: value })
+          return `${shown(of("perSecond"))} (${shown(of("p50"))} / ${shown(of("p99"))}), ${ofRestate}`
         })
       ])
     ),
@@ -174,6 +177,10 @@ const growth = () => {
     "The same with 10⁶ finished executions in the tables: 10⁶ messages, as many replies, 2·10⁶ steps. `deliver engine prune` and the runners remove finished ones after their tenant's window.",
     "",
     taken(pieces),
+    "",
+    picture("growth", "Completed workflows a second, 50 in flight, with empty tables and with 10⁶ finished", [
+      { title: "", bars: bars(samples, namesOf("growth"), { inFlight: 50 }) }
+    ]),
     "",
     table(
       ["", "workflows/s, 50 in flight", "p50 / p99 alone, ms", "CPU of Postgres, ms a workflow"],
@@ -196,6 +203,7 @@ const steady = () => {
   const samples = samplesOf(pieces)
   if (samples.length === 0) return []
   const names = namesOf("steady").filter((name) => figure(samples, name, {}, "perSecond") !== undefined)
+  const flights = suites["steady"]!.loads.map(({ inFlight }) => inFlight)
   return [
     "## Steady state",
     "",
@@ -206,7 +214,7 @@ const steady = () => {
     picture(
       "steady",
       "Completed workflows a second in steady state, and in the slowest second",
-      [50, 500].flatMap((inFlight) => [
+      flights.flatMap((inFlight) => [
         { title: `${inFlight} in flight`, bars: bars(samples, names, { inFlight }) },
         { title: `${inFlight} in flight, slowest second`, bars: bars(samples, names, { inFlight }, "slowestSecond") }
       ])
@@ -215,33 +223,33 @@ const steady = () => {
     table(
       [
         "Engine",
-        ...[50, 500].flatMap((inFlight) => [
-          `workflows/s, ${inFlight} in flight`,
-          "slowest second",
-          "p50 / p99, ms",
-          "CPU, all processes, ms a workflow"
-        ]),
-        "largest Node process, MB"
+        "in flight",
+        "workflows/s",
+        "to DBOS, one process",
+        "to Restate",
+        "slowest second",
+        "p50 / p99, ms",
+        "CPU, all processes, ms a workflow",
+        "largest Node process so far, MB"
       ],
-      names.map((name) => [
-        name,
-        ...[50, 500].flatMap((inFlight) => {
+      flights.flatMap((inFlight) =>
+        names.map((name) => {
           const of = (what: What) => figure(samples, name, { inFlight }, what)
-          const cpu = (["workerMs", "driverMs", "serverMs"] as const).map(of)
+          const cpu = (["workerMs", "driverMs", "serverMs"] as const).map((what) => of(what) ?? 0)
+          const to = (other: { readonly name: string }) => timesOf(samples, name, other.name, { inFlight })
           return [
+            name,
+            String(inFlight),
             shown(of("perSecond")),
+            to(dbosLocal),
+            to(restate),
             shown(of("slowestSecond")),
             `${shown(of("p50"))} / ${shown(of("p99"))}`,
-            cpu.includes(undefined)
-              ? "–"
-              : shown(
-                  cpu.reduce<number>((sum, each) => sum + (each ?? 0), 0),
-                  2
-                )
+            cpu.reduce((sum, each) => sum + each).toFixed(2),
+            shown(of("residentMb"))
           ]
-        }),
-        shown(figure(samples, name, {}, "residentMb"))
-      ])
+        })
+      )
     ),
     ""
   ]
