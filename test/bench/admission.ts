@@ -15,8 +15,9 @@
 import { writeFileSync } from "node:fs"
 import { loadavg } from "node:os"
 import { fileURLToPath } from "node:url"
-import { Effect } from "effect"
+import { Effect, Either } from "effect"
 import pg from "pg"
+import { readRunner } from "../../src/runtime/Settings.ts"
 import { gatewayPod, issuerAt } from "../support/gateway-pod.ts"
 import { testImage } from "../support/image.ts"
 import { databaseSecret, startPod } from "../support/pods.ts"
@@ -84,13 +85,13 @@ const program = Effect.gen(function* () {
   const subject = { tenant: TENANT, subject: "bench", email: "bench@agents.test" }
   const issuer = yield* issuerAt(subnet.address(3), subject)
   const secret = yield* databaseSecret(url)
-  const runner = yield* startPod({
-    image,
-    program: "runner",
-    name: "effect-agent-runtime-0",
-    address: subnet.address(10),
-    env: { DATABASE_SECRET_DIR: secret }
-  })
+  const name = "effect-agent-runtime-0"
+  const address = subnet.address(10)
+  const env = { DATABASE_SECRET_DIR: secret }
+  const runner = yield* startPod({ image, program: "runner", name, address, env })
+  const { messageStorage, stepEngine } = Either.getOrThrow(
+    readRunner({ POD_NAME: name, RUNNER_HOST: address, LISTEN_HOST: address, ...env })
+  )
   yield* runner.ready
   const token = yield* issuer.issue({ audience: AUDIENCE })
   const pool = new pg.Pool({ connectionString: server.url("bench"), max: 2 })
@@ -175,7 +176,7 @@ const program = Effect.gen(function* () {
     fileURLToPath(new URL("../../docs/admission.md", import.meta.url)),
     `# Admission under load
 
-Written by \`make bench-admission\` (${new Date().toISOString().slice(0, 10)}): ${machine()}. The load average before it began was
+Written by \`make bench-admission\` (${new Date().toISOString().slice(0, 10)}): ${machine()}, message storage \`${messageStorage}\`, step engine \`${stepEngine}\`. The load average before it began was
 ${load.toFixed(1)}${load > 2 ? ": other work took part of the processors. Write this page anew on a quiet machine" : ""}. One gateway, one runner, their clients and Postgres share the processors. A run waits half a second in a
 tool and writes all of its events; starts come evenly, whatever became of those before.
 

@@ -94,7 +94,7 @@ export const suites: Readonly<Record<string, Suite>> = {
     loads: [1_000, 100_000].map((bytes) => ({ inFlight: 50, steps: 2, bytes })),
     floor: false
   },
-  // What a runner does with an execution that has ended comes ten to twenty seconds after it: here it is under way throughout.
+  // The library takes an ended execution's entity down ten to twenty seconds later: here that is under way throughout.
   steady: {
     engines: [local, dbosLocal, remote, dbosRemote, restate],
     loads: [small(50), small(500)],
