@@ -1,4 +1,6 @@
+import { once } from "node:events"
 import { mkdtemp, rm, writeFile } from "node:fs/promises"
+import { type AddressInfo, createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { SqlClient } from "@effect/sql"
@@ -8,7 +10,7 @@ import pg from "pg"
 import { testDatabase } from "../../test/support/database.ts"
 import { until } from "../../test/support/wait.ts"
 import * as Database from "./Database.ts"
-import { file } from "./Secrets.ts"
+import { file, RotatingPool } from "./Secrets.ts"
 import type { DatabaseSettings } from "./Settings.ts"
 
 const folder = Effect.acquireRelease(
@@ -128,6 +130,42 @@ describe("a pool whose password rotates", () => {
       yield* write(path, "wrong")
       const outcome = yield* Effect.either(load).pipe(Effect.timeout("4 seconds"))
       expect(String(outcome)).toContain("did not accept user")
+    })
+  )
+})
+
+describe("a server that stops in the moment in which it lets a client in", () => {
+  const message = (kind: string, body: Buffer) => {
+    const head = Buffer.alloc(5)
+    head.write(kind)
+    head.writeInt32BE(body.length + 4, 1)
+    return Buffer.concat([head, body])
+  }
+  const welcome = Buffer.concat([message("R", Buffer.alloc(4)), message("Z", Buffer.from("I"))])
+  const stops = message("E", Buffer.from("SFATAL\0C57P01\0Mterminating connection due to administrator command\0\0"))
+
+  it.scopedLive("fails the statement that wanted the connection, and does not end the process", () =>
+    Effect.gen(function* () {
+      const ended: Array<Error> = []
+      const note = (error: Error) => ended.push(error)
+      process.on("uncaughtExceptionMonitor", note)
+      yield* Effect.addFinalizer(() => Effect.sync(() => process.off("uncaughtExceptionMonitor", note)))
+      const server = createServer((socket) => {
+        socket.on("error", () => {})
+        // In one piece: so no turn of the event loop lies in between.
+        socket.once("data", () => socket.end(Buffer.concat([welcome, stops])))
+      })
+      yield* Effect.acquireRelease(
+        Effect.promise(() => once(server.listen(0, "127.0.0.1"), "listening")),
+        () => Effect.sync(() => server.close())
+      )
+      const { port } = server.address() as AddressInfo
+      const pool = new RotatingPool({ host: "127.0.0.1", port, user: "a", database: "a" }, () => Redacted.make("a"))
+      pool.on("error", () => {})
+      yield* Effect.addFinalizer(() => Effect.promise(() => pool.end()))
+      const asked = yield* Effect.either(Effect.tryPromise(() => pool.query("select 1")))
+      expect(asked._tag).toBe("Left")
+      expect(ended).toEqual([])
     })
   )
 })

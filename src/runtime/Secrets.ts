@@ -87,6 +87,9 @@ export class RotatingPool extends pg.Pool {
       }
     })
     this.#refused = () => (refusals += 1)
+    // What a server says right after it let a client in, such as that it stops, may come in one piece with its welcome: before the
+    // caller has the client, and can listen. Without a listener that would end the process. The caller's first statement fails.
+    this.on("connect", (client) => client.on("error", () => {}))
   }
 
   readonly #refused: () => void

@@ -199,6 +199,7 @@ export const promises: ReadonlyArray<Promised> = [
         "goes on within 15 s of a power cut, ends durable sleeps at most 1 s late, and answers a fresh gateway's first call within 500 ms"
       ],
       ["src/runtime/Database.test.ts", "are ended when they come back with a statement that still waits for a lock"],
+      ["src/runtime/Secrets.test.ts", "fails the statement that wanted the connection, and does not end the process"],
       [
         "src/runtime/PatientStorage.test.ts",
         "answers what was read from storage when the database is back, however long that takes"
