@@ -48,12 +48,15 @@ const serialization = RpcSerialization.layerMsgPack
 
 const protocol = NodeClusterSocket.layerClientProtocol.pipe(Layer.provide(serialization))
 
-/** As `SocketRunner.layer`, but for what the server tells of: that goes by `Runs` first. */
+/**
+ * As `SocketRunner.layer`, but for what the server tells of: that goes by `Runs` first. Who talks to this process is heard until
+ * the shards are given away, as there: a socket that comes while the port is open and nobody takes it keeps the process from ending.
+ */
 const serving = RunnerServer.layer.pipe(
   Layer.provide(Runs.told),
-  Layer.provide(RpcServer.layerProtocolSocketServer),
   Layer.provideMerge(Sharding.layer),
-  Layer.provideMerge(Runners.layerRpc)
+  Layer.provideMerge(Runners.layerRpc),
+  Layer.provide(RpcServer.layerProtocolSocketServer)
 )
 
 /** Listens, joins the ring and takes shards. The entities and workflows that it serves are registered on top. */

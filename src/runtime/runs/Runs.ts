@@ -56,6 +56,7 @@ interface Kind {
 interface Run {
   readonly kind: Kind
   readonly request: Request
+  readonly work: ShardHolds.Work | undefined
   fiber: Fiber.RuntimeFiber<unknown, unknown> | undefined
 }
 
@@ -138,7 +139,7 @@ const make = (storage: MessageStorage.MessageStorage["Type"], answering: Answeri
     Effect.suspend(() => {
       const { address, requestId } = run.request.envelope
       running.delete(address.entityId)
-      holds?.end(address.shardId)
+      run.work?.end()
       const late = waiting.get(address.entityId)
       waiting.delete(address.entityId)
       if (!handBack) ended.add(requestId)
@@ -216,9 +217,9 @@ const make = (storage: MessageStorage.MessageStorage["Type"], answering: Answeri
   const begin = (kind: Kind, request: Request) => {
     const { envelope } = request
     const { address } = envelope
-    const run: Run = { kind, request, fiber: undefined }
+    const run: Run = { kind, request, work: holds?.begin(address.shardId), fiber: undefined }
     running.set(address.entityId, run)
-    const held = holds?.begin(address.shardId)
+    const held = run.work?.held
     const scope = Effect.runSync(Scope.make())
     const own = new Map<string, unknown>([
       [Entity.CurrentAddress.key, address],

@@ -38,10 +38,15 @@ interface Held {
   idleSince: number
 }
 
+/** A piece of work on a held shard. */
+export interface Work {
+  /** `undefined` when the shard is held already; otherwise to be waited for before the work begins. */
+  readonly held: Effect.Effect<void, unknown> | undefined
+  readonly end: () => void
+}
+
 export interface ShardHolds {
-  /** `undefined` when the shard is held already; otherwise wait for it before the work begins. Each call adds one piece of work. */
-  readonly begin: (shard: ShardId.ShardId) => Effect.Effect<void, unknown> | undefined
-  readonly end: (shard: ShardId.ShardId) => void
+  readonly begin: (shard: ShardId.ShardId) => Work
 }
 
 /** `cut` ends what is at work on a shard, and returns when that has ended. */
@@ -121,33 +126,34 @@ export const make = (sharding: Sharding.Sharding["Type"], cut: (shard: ShardId.S
     )
 
     const fork = Runtime.runFork(yield* Effect.runtime<never>())
+    const holdOf = (shard: ShardId.ShardId): Held => {
+      const known = all.get(shard.toString())
+      if (known !== undefined) return known
+      const held: Held = {
+        shard,
+        opened: Deferred.unsafeMake(FiberId.none),
+        over: Deferred.unsafeMake(FiberId.none),
+        isOpen: false,
+        leaving: false,
+        work: 0,
+        idleSince: 0
+      }
+      all.set(shard.toString(), held)
+      fork(open(held))
+      return held
+    }
     return {
       begin: (shard) => {
-        const key = shard.toString()
-        const known = all.get(key)
-        if (known !== undefined) {
-          known.work++
-          return known.isOpen ? undefined : Deferred.await(known.opened)
+        const held = holdOf(shard)
+        held.work++
+        return {
+          held: held.isOpen ? undefined : Deferred.await(held.opened),
+          end: () => {
+            held.work--
+            held.idleSince = now()
+            if (held.work === 0 && held.leaving) release(held)
+          }
         }
-        const held: Held = {
-          shard,
-          opened: Deferred.unsafeMake(FiberId.none),
-          over: Deferred.unsafeMake(FiberId.none),
-          isOpen: false,
-          leaving: false,
-          work: 1,
-          idleSince: 0
-        }
-        all.set(key, held)
-        fork(open(held))
-        return Deferred.await(held.opened)
-      },
-      end: (shard) => {
-        const held = all.get(shard.toString())
-        if (held === undefined) return
-        held.work--
-        held.idleSince = now()
-        if (held.work === 0 && held.leaving) release(held)
       }
     } satisfies ShardHolds
   })
