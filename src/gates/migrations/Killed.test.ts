@@ -35,7 +35,8 @@ const left = ({ database }: World) =>
 
 type Query = (this: pg.Client, ...args: ReadonlyArray<unknown>) => unknown
 const streamOf = (client: pg.Client) =>
-  (client as unknown as { readonly connection: { readonly stream: { readonly destroy: () => void } } }).connection.stream
+  (client as unknown as { readonly connection: { readonly stream: { readonly destroy: () => void } } }).connection
+    .stream
 
 interface Fate {
   /** Of the statements that a run sends, counted from 1. */
@@ -51,7 +52,7 @@ const { query } = prototype
 beforeAll(() => {
   prototype.query = function (...args) {
     const { database, user } = this as unknown as { readonly database: string; readonly user: string }
-    const send = () => query.apply(this, args)
+    const send = () => query.apply(this, [...args])
     const [given] = args as [string | { readonly text?: string }]
     const text = typeof given === "string" ? given : (given.text ?? "")
     return user === "migrator" ? (watched.get(database) ?? ((_client, go) => go()))(this, send, text) : send()
@@ -84,13 +85,16 @@ const run = (made: World, fate?: Fate) =>
     )
   })
 
-const whole: Effect.Effect<{ readonly statements: number; readonly leaves: ReadonlyArray<object> }, never, Scope.Scope> =
-  Effect.gen(function* () {
-    const made = yield* deployed
-    const { exit, seen } = yield* run(made)
-    expect(Exit.isSuccess(exit) && exit.value.verdict).toBe("passed")
-    return { statements: seen.count, leaves: yield* left(made) }
-  })
+const whole: Effect.Effect<
+  { readonly statements: number; readonly leaves: ReadonlyArray<object> },
+  never,
+  Scope.Scope
+> = Effect.gen(function* () {
+  const made = yield* deployed
+  const { exit, seen } = yield* run(made)
+  expect(Exit.isSuccess(exit) && exit.value.verdict).toBe("passed")
+  return { statements: seen.count, leaves: yield* left(made) }
+})
 
 const all = process.env["HAZARDS"] === "all"
 
