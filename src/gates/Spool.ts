@@ -18,6 +18,8 @@ const LINE_END = 10
 export interface Spool<E> {
   /** Takes all lines; whoever reads meanwhile reads what is there, and waits for more. */
   readonly fill: <R>(lines: Stream.Stream<Line, E, R>) => Effect.Effect<void, E, R>
+  /** How many lines there are so far. */
+  readonly count: () => number
   /** From the first line to the last. Fails as `fill` did. To be read once. */
   readonly lines: Stream.Stream<Line, E>
 }
@@ -39,6 +41,7 @@ export const make = <E>(failed: (cause: unknown) => E): Effect.Effect<Spool<E>, 
     (file) => Effect.sync(() => closeSync(file))
   ).pipe(
     Effect.map((file): Spool<E> => {
+      let count = 0
       let written = 0
       let read = 0
       let end: Effect.Effect<void, E> | undefined
@@ -55,6 +58,7 @@ export const make = <E>(failed: (cause: unknown) => E): Effect.Effect<Spool<E>, 
           from += writeSync(file, bytes, from, bytes.length - from, written + from)
         }
         written += bytes.length
+        count += lines.length
         wake()
       }
       /** Behind what the database has sent meanwhile: a thread that only reads would keep it waiting. */
@@ -79,6 +83,7 @@ export const make = <E>(failed: (cause: unknown) => E): Effect.Effect<Spool<E>, 
             : Effect.zipRight(Effect.mapError(end, Option.some), Effect.fail(Option.none()))
       )
       return {
+        count: () => count,
         fill: (lines) =>
           Stream.runForEachChunk(lines, (chunk) => Effect.try({ try: () => write(chunk), catch: failed })).pipe(
             Effect.onExit((exit) =>

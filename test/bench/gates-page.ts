@@ -146,10 +146,10 @@ pairs, with repetition. The control is the same with no gate at all: it shows wh
 window is as long as a runner takes from one clearing of what it built to the next, so that each holds one. The database is filled, vacuumed and written to the disk before, and Postgres makes no checkpoint meanwhile.
 ${[...(kept.runners ?? []), ...(kept.control ?? [])].map(({ about }) => by(about)).join("; ")}.
 
-The gate is held in the windows alone, and its clock stands: the windows beside it hold whole gates (${(kept.runners ?? []).reduce((sum, { ended }) => sum + ended, 0)} ended), from the first
-statement to the last. A gate reads as fast as it can where nobody else works with the database: that is how the layers are measured.
-Where others commit more than ${BUSY} transactions a second it takes ${whole(ROWS_PER_SECOND)} rows a second at most, some ${whole(ROWS_PER_SECOND / 4.4)} executions, for its first two
-minutes, and then hurries: hooks end after five. It has one connection that works, no parallel plan, 32 MB of sort memory, and
+The gate is held in the windows alone, and its clock stands: the windows beside it hold its start, all of its reading and what it then
+judges in that time (${(kept.runners ?? []).reduce((sum, { ended }) => sum + ended, 0)} gates ended). A gate reads as fast as it can where nobody else works with the database: that is how the layers are measured.
+Where others commit more than ${BUSY} transactions a second it judges ${whole(ROWS_PER_SECOND)} rows a second, some ${whole(ROWS_PER_SECOND / 4.4)} executions, or as
+many more as let it end in four minutes; what is open it has read at once, and keeps in a file. It has one connection that works, no parallel plan, 32 MB of sort memory, and
 \`deliver gate\` has the lowest priority. In a cluster it is a Job with a processor of its own, and takes of runners what it takes of
 their database; here it has the same two processors as the runner, its client and Postgres, which have both to themselves when they are alone.
 `

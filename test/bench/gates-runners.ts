@@ -12,7 +12,7 @@
  * since some had one and some had none; of eleven, by 5.
  *
  * The gate is held (SIGSTOP) in the windows alone, in the middle of whatever it does, and its clock stands meanwhile: so the windows
- * beside it hold one whole gate, from its first statement on, with the hurry at its end.
+ * beside it hold a gate from its start on, with all of its reading; what they do not reach goes on at the same pace.
  */
 import { type ChildProcess, spawn } from "node:child_process"
 import { constants, setPriority } from "node:os"

@@ -104,7 +104,7 @@ export const layer: Layer.Layer<OpenWork, OpenWorkUnreadable, Database> = Layer.
       exists: Effect.succeed(place?.there === true),
       executions: Stream.suspend(() => {
         const whole = new Executions()
-        return Pace.paced(kept(executions), busy).pipe(
+        return Pace.paced(kept(executions), busy, executions.count).pipe(
           Stream.mapChunks((chunk) => Chunk.unsafeFromArray(whole.add(chunk))),
           Stream.concat(Stream.suspend(() => Stream.fromIterable(whole.end())))
         )

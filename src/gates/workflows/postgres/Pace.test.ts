@@ -13,18 +13,31 @@ describe("the gate's pace", () => {
   })
 
   it("is slow beside others alone, and not for ever", () => {
-    expect(pauseOf(1_500, true, 0)).toBe(500)
-    expect(pauseOf(5_000, false, 0)).toBe(0)
-    expect(pauseOf(5_000, true, 200_000)).toBe(0)
+    expect(pauseOf(1_000, 1_000, true, 0)).toBe(500)
+    expect(pauseOf(5_000, 5_000, false, 0)).toBe(0)
+    expect(pauseOf(5_000, 5_000, true, 250_000)).toBe(0)
+  })
+
+  it("is less slow where it would take too long otherwise", () => {
+    expect(pauseOf(1_000, 440_000, true, 0)).toBe(500)
+    expect(pauseOf(1_000, 4_400_000, true, 0)).toBe(50)
   })
 
   it.scoped("loses no row by it", () =>
     Effect.gen(function* () {
       const rows = Array.from({ length: 20_000 }, (_, n) => n)
-      const taken = yield* Effect.fork(Stream.runCollect(paced(Stream.fromIterable(rows), () => true)))
+      const taken = yield* Effect.fork(
+        Stream.runCollect(
+          paced(
+            Stream.fromIterable(rows),
+            () => true,
+            () => 0
+          )
+        )
+      )
       yield* TestClock.adjust("1 second")
       expect(yield* Fiber.poll(taken)).toMatchObject({ _tag: "None" })
-      yield* TestClock.adjust("7 seconds")
+      yield* TestClock.adjust("10 seconds")
       expect(Chunk.toReadonlyArray(yield* Fiber.join(taken))).toEqual(rows)
     })
   )
