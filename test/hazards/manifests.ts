@@ -62,6 +62,7 @@ const at = (set: Mutable<DeliverySet>, overlay: string, id: string): Loose => {
   return found
 }
 const RUNNERS = "StatefulSet/effect-agent-runtime"
+const BUDGET = "PodDisruptionBudget/effect-agent-runtime"
 const GATEWAY = "Deployment/agent-gateway"
 const runner = (set: Mutable<DeliverySet>, overlay = "dev"): Loose =>
   at(set, overlay, RUNNERS).spec.template.spec.containers[0]
@@ -320,6 +321,47 @@ export const broken: ReadonlyArray<Broken> = [
       delete job.spec.template.spec.containers[0].securityContext.allowPrivilegeEscalation
     },
     says: "allowPrivilegeEscalation: false"
+  },
+  {
+    rule: "memory-bounds",
+    when: "a runner may take more memory than it asks for",
+    edit: (set) => {
+      runner(set).resources.limits.memory = "2Gi"
+    },
+    says: "may take 2Gi"
+  },
+  {
+    rule: "memory-bounds",
+    when: "a Job says nothing of memory",
+    edit: (set) => {
+      const job: Loose = set.jobs[0]!.object
+      delete job.spec.template.spec.containers[0].resources
+    },
+    says: "may take all there is"
+  },
+  {
+    rule: "disruption-budgets",
+    when: "a budget selects nobody's pods",
+    edit: (set) => {
+      at(set, "prod-full", BUDGET).spec.selector.matchLabels.app = "effect-agents"
+    },
+    says: "has no disruption budget"
+  },
+  {
+    rule: "disruption-budgets",
+    when: "a budget lets no pod go",
+    edit: (set) => {
+      at(set, "dev", BUDGET).spec = { minAvailable: 1, selector: at(set, "dev", BUDGET).spec.selector }
+    },
+    says: "lets no pod of StatefulSet/effect-agent-runtime go"
+  },
+  {
+    rule: "disruption-budgets",
+    when: "a budget lets all pods go at once",
+    edit: (set) => {
+      at(set, "prod-full", BUDGET).spec.maxUnavailable = "100%"
+    },
+    says: "at once"
   },
   {
     rule: "known-identities",

@@ -40,8 +40,16 @@ const SecurityContext = Schema.Struct({
   seccompProfile: maybe(Schema.Struct({ type: Schema.String }))
 })
 
+const Amounts = Schema.optionalWith(
+  Schema.Record({ key: Schema.String, value: Schema.Union(Schema.String, Schema.Number) }),
+  { default: () => ({}) }
+)
+
 const Container = Schema.Struct({
   name: Schema.String,
+  resources: Schema.optionalWith(Schema.Struct({ requests: Amounts, limits: Amounts }), {
+    default: () => ({ requests: {}, limits: {} })
+  }),
   image: maybe(Schema.String),
   env: list(EnvVar),
   envFrom: list(
@@ -125,6 +133,28 @@ export const workloads = (objects: ReadonlyArray<KubeObject>): ReadonlyArray<Wor
         spec,
         pod: spec.template.spec,
         templateLabels: spec.template.metadata.labels
+      }
+    })
+
+const decodeBudget = Schema.decodeUnknownSync(
+  Schema.Struct({
+    minAvailable: maybe(Schema.Union(Schema.Number, Schema.String)),
+    maxUnavailable: maybe(Schema.Union(Schema.Number, Schema.String)),
+    selector: Schema.Struct({ matchLabels: Labels })
+  })
+)
+
+/** The PodDisruptionBudgets among them. */
+export const budgets = (objects: ReadonlyArray<KubeObject>) =>
+  objects
+    .filter(({ kind }) => kind === "PodDisruptionBudget")
+    .map(({ metadata, spec }) => {
+      const { selector, ...bounds } = decodeBudget(spec)
+      return {
+        name: metadata.name,
+        namespace: metadata.namespace ?? "default",
+        selector: selector.matchLabels,
+        ...bounds
       }
     })
 

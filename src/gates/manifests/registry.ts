@@ -2,12 +2,14 @@
 import type { Rule } from "./Rule.ts"
 import { approval } from "./rules/Approval.ts"
 import { connectionBudget } from "./rules/ConnectionBudget.ts"
+import { disruptionBudgets } from "./rules/DisruptionBudgets.ts"
 import { drainTime } from "./rules/DrainTime.ts"
 import { fences } from "./rules/Fences.ts"
 import { groupsTaken } from "./rules/GroupsTaken.ts"
 import { imageDigests } from "./rules/ImageDigests.ts"
 import { knownIdentities } from "./rules/KnownIdentities.ts"
 import { labelsOutOfTemplates } from "./rules/LabelsOutOfTemplates.ts"
+import { memoryBounds } from "./rules/MemoryBounds.ts"
 import { partitionBelowReplicas } from "./rules/PartitionBelowReplicas.ts"
 import { phasePartitions } from "./rules/PhasePartitions.ts"
 import { phasesDifferInPartition } from "./rules/PhasesDifferInPartition.ts"
@@ -34,6 +36,8 @@ export const rules: ReadonlyArray<Rule> = [
   publishNotReady,
   drainTime,
   probes,
+  disruptionBudgets,
+  memoryBounds,
   connectionBudget,
   imageDigests,
   secretsAreFiles,
