@@ -17,7 +17,6 @@ import {
   SocketRunner
 } from "@effect/cluster"
 import type { SocketServerError } from "@effect/platform/SocketServer"
-import { NodeClusterSocket } from "@effect/platform-node"
 import { RpcSerialization, RpcServer } from "@effect/rpc"
 import type { SqlClient } from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
@@ -25,6 +24,7 @@ import type { WorkflowEngine } from "@effect/workflow/WorkflowEngine"
 import { Layer } from "effect"
 import * as Alarm from "./Alarm.ts"
 import { clientConfig, runnerConfig } from "./ClusterSettings.ts"
+import * as ClusterSockets from "./ClusterSockets.ts"
 import * as ClusterStorage from "./ClusterStorage.ts"
 import type { Pool } from "./Database.ts"
 import * as Engine from "./Engine.ts"
@@ -46,7 +46,7 @@ export type Cluster =
 /** Binary, and without a limit on a frame's size: the frames come from our own processes alone. */
 const serialization = RpcSerialization.layerMsgPack
 
-const protocol = NodeClusterSocket.layerClientProtocol.pipe(Layer.provide(serialization))
+const protocol = ClusterSockets.protocol.pipe(Layer.provide(serialization))
 
 /**
  * As `SocketRunner.layer`, but for what the server tells of: that goes by `Runs` first. Who talks to this process is heard until
@@ -70,7 +70,7 @@ export const runner = (
     ),
     Layer.provideMerge(serving),
     Layer.provide(RunnerWatch.health(settings.runnerHealth).pipe(Layer.provide(Runners.layerRpc))),
-    Layer.provide([NodeClusterSocket.layerSocketServer, protocol, serialization]),
+    Layer.provide([ClusterSockets.server, protocol, serialization]),
     Layer.provideMerge(Runs.layer(settings.stepEngine)),
     Layer.provideMerge(ClusterStorage.layer(settings.messageStorage)),
     Layer.provideMerge(ShardingConfig.layer(runnerConfig(settings)))
