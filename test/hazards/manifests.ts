@@ -49,6 +49,7 @@ export const sound: DeliverySet = {
   platform: build("k8s/platform"),
   labelRules: ["StatefulSet.apps", "Deployment.apps"].map((groupKind) => ({ groupKind, labels: [".metadata.labels"] })),
   approvals: { dev: false, staging: false, prod: true },
+  unchanging: JSON.parse(readFileSync(join(root, "k8s/unchanging.json"), "utf8")) as DeliverySet["unchanging"],
   released: false
 }
 
@@ -362,6 +363,22 @@ export const broken: ReadonlyArray<Broken> = [
       at(set, "prod-full", BUDGET).spec.maxUnavailable = "100%"
     },
     says: "at once"
+  },
+  {
+    rule: "unchanging-fields",
+    when: "runners would start one after the other",
+    edit: (set) => {
+      at(set, "dev", RUNNERS).spec.podManagementPolicy = "OrderedReady"
+    },
+    says: "podManagementPolicy of StatefulSet/effect-agent-runtime can't change"
+  },
+  {
+    rule: "unchanging-fields",
+    when: "a workload is new and nobody wrote it down",
+    edit: (set) => {
+      at(set, "dev", GATEWAY).metadata.name = "agent-door"
+    },
+    says: "Deployment/agent-door is not written down"
   },
   {
     rule: "known-identities",

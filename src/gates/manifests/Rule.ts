@@ -32,6 +32,8 @@ export interface DeliverySet {
   readonly labelRules: ReadonlyArray<LabelRule>
   /** Target to `requireApproval`. */
   readonly approvals: Readonly<Record<string, boolean>>
+  /** What can't change of workloads that are there (`k8s/unchanging.json`), by `StatefulSet/name`. Undefined: nobody wrote it down. */
+  readonly unchanging: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined
   /** Images have been put in: every one must be named by digest. */
   readonly released: boolean
 }

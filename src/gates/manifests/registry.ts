@@ -21,6 +21,7 @@ import { rollingUpdate } from "./rules/RollingUpdate.ts"
 import { runnerAddress } from "./rules/RunnerAddress.ts"
 import { sameShards } from "./rules/SameShards.ts"
 import { secretsAreFiles } from "./rules/SecretsAreFiles.ts"
+import { unchangingFields } from "./rules/UnchangingFields.ts"
 
 export const rules: ReadonlyArray<Rule> = [
   fences,
@@ -29,6 +30,7 @@ export const rules: ReadonlyArray<Rule> = [
   phasePartitions,
   phasesDifferInPartition,
   rollingUpdate,
+  unchangingFields,
   labelsOutOfTemplates,
   sameShards,
   groupsTaken,

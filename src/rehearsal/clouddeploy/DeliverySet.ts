@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises"
 import { join } from "node:path"
 import { Effect } from "effect"
 import type { DeliverySet, Step } from "../../gates/manifests/Rule.ts"
+import { FILE } from "../../gates/manifests/rules/UnchangingFields.ts"
 import { exec } from "../Exec.ts"
 import { parseObjects } from "../release/Render.ts"
 import { type Delivery, strategyOf } from "./DeliveryConfig.ts"
@@ -48,6 +49,7 @@ export const collect = (root: string, kustomize: string, delivery: Delivery) =>
         Effect.map((objects) => objects.map((object) => ({ file, object })))
       )
     )
+    const unchanging = yield* Effect.promise(() => readFile(join(root, FILE), "utf8").catch(() => undefined))
     const set: DeliverySet = {
       steps,
       jobs: jobs.flat(),
@@ -56,6 +58,7 @@ export const collect = (root: string, kustomize: string, delivery: Delivery) =>
       approvals: Object.fromEntries(
         delivery.targets.map(({ metadata, requireApproval }) => [metadata.name, requireApproval === true])
       ),
+      unchanging: unchanging === undefined ? undefined : (JSON.parse(unchanging) as DeliverySet["unchanging"]),
       released: false
     }
     return set
