@@ -43,6 +43,7 @@ const versions = "test/system/versions.test.ts"
 const engineTables = "src/data/EngineTables.test.ts"
 const journal = "src/runtime/journal/Journal.test.ts"
 const readers = "src/runtime/journal/Readers.test.ts"
+const past = "src/runtime/runs/Runs.test.ts"
 const twoVersions =
   "gives starts the newest version that every live runner carries, and lets no runner in that lacks what is open"
 const killed = "takes over within 5 s of a kill, and does not pause for as long when the runner comes back"
@@ -105,6 +106,7 @@ export const promises: ReadonlyArray<Promised> = [
       ["src/agent/steps.test.ts", "writes the answer once when two runners are at work on it at the same time"],
       [journal, "takes the outcome that another run of the step recorded first"],
       [readers, "begins as messages beside an old release, goes on in the journal after it, and repeats no step"],
+      [past, "does nothing again that a client tells of twice, or when it is done"],
       [readers, "lets no release come back that does not read what is recorded"],
       ["test/system/storage.test.ts", "carries on on either storage what a runner with the other one began"]
     ],
@@ -206,6 +208,7 @@ export const promises: ReadonlyArray<Promised> = [
       ],
       [journal, "refuses the step of a runner that lost the shard, and records it nowhere"],
       [journal, "goes on when a shard is its own again that another runner took in between"],
+      [past, "cuts what runs on a shard that goes, and gives the shard away when that is over"],
       [
         "src/runtime/storage/EndsOnce.test.ts",
         "keeps the end of an execution that a stale owner called suspended meanwhile"
