@@ -31,6 +31,8 @@ export interface Amounts {
 /** One call's pairs. */
 export interface Piece {
   readonly about: About
+  /** How fast the gate judged beside runners. */
+  readonly rowsPerSecond: number
   readonly seconds: number
   /** Gates that came to their end meanwhile. */
   readonly ended: number
@@ -113,11 +115,17 @@ const besideOf = (name: string, pieces: ReadonlyArray<Piece>, target: string) =>
 /** The page, and what of it misses a target. */
 export const page = (kept: Kept): { readonly text: string; readonly missed: ReadonlyArray<string> } => {
   const layers = kept.layers === undefined ? undefined : layersOf(kept.layers)
-  const share = kept.runners === undefined ? undefined : shareOf(pairsOf(kept.runners))
+  const pieces = kept.runners ?? []
+  const paces = [...new Set(pieces.map(({ rowsPerSecond }) => rowsPerSecond))].sort((a, b) => a - b)
+  const at = (pace: number) => pieces.filter(({ rowsPerSecond }) => rowsPerSecond === pace)
+  const now = at(ROWS_PER_SECOND)
   const missed = [
     ...(layers?.missed ?? []),
-    ...(share !== undefined && share.kept < limits.runners
+    ...(now.length > 0 && shareOf(pairsOf(now)).kept < limits.runners
       ? [`runners kept less than ${limits.runners * 100} % of their throughput`]
+      : []),
+    ...(now.length === 0
+      ? [`runners were not measured beside a gate that judges ${whole(ROWS_PER_SECOND)} rows a second`]
       : [])
   ]
   const text = `# How fast the workflow gate is
@@ -136,7 +144,13 @@ A function that asks for time or chance is replayed twice, the others by sample:
 ${line("Workflows a second", "Windows", "Alone", "Beside", "Kept", "95 in 100 draws between")}
 ${line("---", "---", "---", "---", "---", "---")}
 ${[
-  ...(kept.runners === undefined ? [] : [besideOf("a gate at work", kept.runners, percent(limits.runners))]),
+  ...paces.map((pace) =>
+    besideOf(
+      `a gate at ${whole(pace)} rows a second`,
+      at(pace),
+      pace === ROWS_PER_SECOND ? percent(limits.runners) : ""
+    )
+  ),
   ...(kept.control === undefined ? [] : [besideOf("control: nobody at work", kept.control, "")])
 ].join("\n")}
 
@@ -144,10 +158,10 @@ A client and a runner with ${LOAD.inFlight} workflows of ${LOAD.steps} steps in 
 figure is what was done in all windows beside, of what was done in all windows alone; the interval is that of 10,000 draws of as many
 pairs, with repetition. The control is the same with no gate at all: it shows what the measure tells where there is no difference. A
 window is as long as a runner takes from one clearing of what it built to the next, so that each holds one. The database is filled, vacuumed and written to the disk before, and Postgres makes no checkpoint meanwhile.
-${[...(kept.runners ?? []), ...(kept.control ?? [])].map(({ about }) => by(about)).join("; ")}.
+${[...pieces, ...(kept.control ?? [])].map(({ about }) => by(about)).join("; ")}.
 
 The gate is held in the windows alone, and its clock stands: the windows beside it hold its start, all of its reading and what it then
-judges in that time (${(kept.runners ?? []).reduce((sum, { ended }) => sum + ended, 0)} gates ended). A gate reads as fast as it can where nobody else works with the database: that is how the layers are measured.
+judges in that time (${pieces.reduce((sum, { ended }) => sum + ended, 0)} gates ended). A gate reads as fast as it can where nobody else works with the database: that is how the layers are measured.
 Where others commit more than ${BUSY} transactions a second it judges ${whole(ROWS_PER_SECOND)} rows a second, some ${whole(ROWS_PER_SECOND / 4.4)} executions, or as
 many more as let it end in four minutes; what is open it has read at once, and keeps in a file. It has one connection that works, no parallel plan, 32 MB of sort memory, and
 \`deliver gate\` has the lowest priority. In a cluster it is a Job with a processor of its own, and takes of runners what it takes of

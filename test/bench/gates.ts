@@ -26,6 +26,7 @@ import { join, resolve } from "node:path"
 import { fileURLToPath } from "node:url"
 import { Effect } from "effect"
 import { build } from "esbuild"
+import { ROWS_PER_SECOND } from "../../src/gates/workflows/postgres/Pace.ts"
 import { urlAs } from "../support/migrate.ts"
 import { type LayerName, layers, type Measured } from "./gates-layer.ts"
 import { type About, type Amounts, type Kept, page } from "./gates-page.ts"
@@ -165,7 +166,11 @@ const measureRunners = (place: World, file: string | undefined) =>
     yield* place.query("checkpoint")
     const url = urlAs(place.server.url("busy"), "reader")
     const gate = file === undefined ? undefined : { file, env: { ...environment("replay", url), UNTIL_ENDED: "1" } }
-    return { seconds, ...(yield* runners(place, { database: "busy", gate, pairs, seconds })) }
+    return {
+      seconds,
+      rowsPerSecond: ROWS_PER_SECOND,
+      ...(yield* runners(place, { database: "busy", gate, pairs, seconds }))
+    }
   })
 
 const about = (before: number): About => ({
