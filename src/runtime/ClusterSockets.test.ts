@@ -1,7 +1,9 @@
 import { connect, createServer, type Socket } from "node:net"
+import { RunnerAddress, ShardingConfig } from "@effect/cluster"
+import { SocketServer } from "@effect/platform"
 import { expect, it } from "@effect/vitest"
-import { Effect } from "effect"
-import { gathered } from "./ClusterSockets.ts"
+import { Context, Effect, Exit, Fiber, Layer, Option, Scope } from "effect"
+import { gathered, server } from "./ClusterSockets.ts"
 
 /** A socket, and what its other end gets, by reading. */
 const pair = Effect.gen(function* () {
@@ -49,5 +51,28 @@ it.scopedLive("sends what is written in one turn together, in its order, and all
     yield* over
     expect(reads.join("")).toBe([...frames, ...frames].join(""))
     expect(count()).toBe(2)
+  })
+)
+
+it.scopedLive("closes what comes to its port when nobody takes it any more, and does not wait for it to leave", () =>
+  Effect.gen(function* () {
+    const scope = yield* Scope.make()
+    const built = yield* Layer.build(server).pipe(
+      Scope.extend(scope),
+      Effect.provide(ShardingConfig.layer({ runnerListenAddress: Option.some(RunnerAddress.make("127.0.0.1", 0)) }))
+    )
+    const { address, run } = Context.get(built, SocketServer.SocketServer)
+    if (address._tag !== "TcpAddress") return expect.fail("The server has no port")
+    const taking = yield* Effect.fork(run(() => Effect.never))
+    yield* Effect.yieldNow()
+    yield* Fiber.interrupt(taking)
+    const late = connect({ host: "127.0.0.1", port: address.port })
+    yield* Effect.addFinalizer(() => Effect.sync(() => late.destroy()))
+    const over = new Promise<void>((resume) => late.once("close", () => resume()))
+    late.on("error", () => {})
+    yield* Effect.promise(() => new Promise<void>((resume) => late.once("connect", resume)))
+    const closed = yield* Scope.close(scope, Exit.void).pipe(Effect.disconnect, Effect.timeoutOption("10 seconds"))
+    expect(closed._tag).toBe("Some")
+    yield* Effect.promise(() => over)
   })
 )

@@ -9,7 +9,7 @@ import { type RunnerAddress, Runners, type ShardingConfig } from "@effect/cluste
 import { Socket, SocketServer } from "@effect/platform"
 import { NodeClusterSocket, NodeSocket } from "@effect/platform-node"
 import { RpcClient, RpcSerialization } from "@effect/rpc"
-import { Effect, Layer, Option } from "effect"
+import { Context, Effect, Fiber, Layer, Option } from "effect"
 
 /** What is written to it waits for the end of the turn. */
 export const gathered = (socket: NetSocket): NetSocket => {
@@ -29,14 +29,34 @@ export const gathered = (socket: NetSocket): NetSocket => {
   return socket
 }
 
+/** Nobody takes sockets any more. */
+const refuse = Effect.flatMap(Effect.serviceOption(NodeSocket.NetSocket), (conn) =>
+  Effect.sync(() => {
+    if (Option.isSome(conn)) conn.value.destroy()
+  })
+)
+
+/**
+ * The port is open for a moment longer than somebody takes what comes to it, and whoever was told that this process goes comes
+ * again just then. The library waits until the last socket is closed, and such a one never is: a process that was told to stop
+ * lived on until it was killed. So those are closed here until the port is.
+ */
 export const server: Layer.Layer<
   SocketServer.SocketServer,
   SocketServer.SocketServerError,
   ShardingConfig.ShardingConfig
-> = Layer.effect(
+> = Layer.scoped(
   SocketServer.SocketServer,
-  Effect.map(SocketServer.SocketServer, (library) =>
-    SocketServer.SocketServer.of({
+  Effect.gen(function* () {
+    let refusing: Fiber.RuntimeFiber<never, SocketServer.SocketServerError> | undefined
+    yield* Effect.addFinalizer(() => (refusing === undefined ? Effect.void : Fiber.interrupt(refusing)))
+    const library = Context.get(yield* Layer.build(NodeClusterSocket.layerSocketServer), SocketServer.SocketServer)
+    yield* Effect.addFinalizer(() =>
+      Effect.map(Effect.forkDaemon(Effect.interruptible(library.run(() => refuse))), (fiber) => {
+        refusing = fiber
+      })
+    )
+    return SocketServer.SocketServer.of({
       ...library,
       run: (handler) =>
         library.run((socket) =>
@@ -46,8 +66,8 @@ export const server: Layer.Layer<
           })
         )
     })
-  )
-).pipe(Layer.provide(NodeClusterSocket.layerSocketServer))
+  })
+)
 
 /** As `NodeClusterSocket.layerClientProtocol` has them. */
 const TIMEOUTS = { openTimeout: 1000, timeout: 5500 }
