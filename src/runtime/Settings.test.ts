@@ -38,6 +38,8 @@ describe("Settings", () => {
       shardsPerGroup: 300,
       shardGroups: ["default", "enterprise"],
       assignedShardGroups: ["default", "enterprise"],
+      messageStorage: "group",
+      stepEngine: "auto",
       database: { host: "10.0.0.1", port: 5433, database: "effect_cluster", username: "runtime", tls: false }
     })
   })

@@ -190,7 +190,7 @@ export const readRunnerHealth = (reader: Reader): RunnerSettings["runnerHealth"]
 /** Everything that a runner and a gateway both need to be part of the cluster. */
 export const readCluster = (reader: Reader) => ({
   ...readSharding(reader),
-  messageStorage: reader.choice("MESSAGE_STORAGE", ["stock", "group"], "stock"),
+  messageStorage: reader.choice("MESSAGE_STORAGE", ["stock", "group"], "group"),
   poolMax: reader.integer("DATABASE_POOL_MAX", [4, 100], 10),
   logLevel: reader.choice("LOG_LEVEL", logLevels, "Info"),
   database: reader.database()
@@ -220,7 +220,7 @@ export const readRunner = (env: Env): Either.Either<RunnerSettings, SettingsRefu
     runner: { host, port: reader.integer("RUNNER_PORT", PORTS, 50_000) },
     listenHost: reader.text("LISTEN_HOST", host),
     httpPort: reader.integer("HTTP_PORT", PORTS, 8080),
-    stepEngine: reader.choice("STEP_ENGINE", ["auto", "stock", "journal"], "stock"),
+    stepEngine: reader.choice("STEP_ENGINE", ["auto", "stock", "journal"], "auto"),
     models: readModels(reader),
     asked: readAsked(reader),
     runnerHealth: readRunnerHealth(reader),
