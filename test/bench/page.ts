@@ -356,7 +356,7 @@ const text = () =>
     `Each load lasts some seconds: of what comes some time after an execution has ended (the library takes its entity down ten seconds later, and old objects are collected) there is little in these figures${read("steady").length === 0 ? "." : ', and all of it in those of "Steady state".'}`,
     "",
     "A workflow has two steps that do nothing, unless said otherwise, and is started and awaited. `one process`: the client is in the worker's process. `ours` has `MESSAGE_STORAGE=group` and `STEP_ENGINE=journal`: group",
-    "commit and the journal of steps; `without journal` has group commit alone; `stock Effect` has the library's own storage and engine. Restate keeps a log of its own and not Postgres. Every Node process has `--max-semi-space-size=64`, as runners have. `test/bench/engines/Engine.ts` says how each is started.",
+    "commit and the journal of steps; `without journal` has group commit alone; `stock Effect` has the library's own storage and engine. Restate keeps a log of its own and not Postgres. Every Node process has `--max-semi-space-size=32`, as runners have. `test/bench/engines/Engine.ts` says how each is started.",
     "",
     ...(Object.keys(suites).some((suite) => read(suite).length > 0)
       ? []

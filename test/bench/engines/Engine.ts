@@ -54,7 +54,7 @@ const POOL = "10"
 
 const ENDS_WITHIN = 10_000
 /** As `k8s/base/runner` has it; every engine's Node processes get the same. */
-const NODE_OPTIONS = "--max-semi-space-size=64"
+const NODE_OPTIONS = "--max-semi-space-size=32"
 
 const start = (file: string, env: Readonly<Record<string, string>>) =>
   started(
