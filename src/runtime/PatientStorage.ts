@@ -74,11 +74,13 @@ const make = Effect.gen(function* () {
       }
     }).pipe(Effect.catchAllCause((cause) => Effect.logDebug("Could not look for replies", cause)))
 
-  // The first reply counts, be it ours of which we did not hear or that of a runner that was frozen.
+  // The first reply counts, be it ours of which we did not hear or that of a runner that was frozen. It is told to those who wait
+  // here, and another process that waits by a call to this one is told to look for it itself: it may have called after that reply
+  // was stored, and nothing else would ever answer it.
   const answeredAlready = (requestId: Snowflake.Snowflake) =>
-    Effect.zipRight(
-      Effect.logDebug("The message was answered already"),
-      Effect.suspend(() => look([...(waiting.get(requestId) ?? [])]))
+    Effect.logDebug("The message was answered already").pipe(
+      Effect.zipRight(Effect.suspend(() => look([...(waiting.get(requestId) ?? [])]))),
+      Effect.zipRight(storage.unregisterReplyHandler(requestId))
     )
 
   /**

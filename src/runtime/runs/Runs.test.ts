@@ -236,18 +236,22 @@ it.scopedLive("does nothing again that a client tells of twice, or when it is do
       const { take } = yield* Runs
       const [row] = yield* database.query<{ id: string }>("select id::text as id from cluster.cluster_messages")
       const [message] = yield* storage.unprocessedMessagesById([Snowflake.Snowflake(row?.id ?? "")])
-      if (message === undefined) return expect.fail("There is no message")
+      if (message?._tag !== "IncomingRequest") return expect.fail("There is no message")
       expect(take(message)).toBe(true)
       yield* Deferred.succeed(go, "done")
       yield* until("it ends", Works.poll(executionId), (result) => result?._tag === "Complete")
       expect([runs, bodies]).toEqual([1, 1])
-      // A word that was long under way: nobody remembers the execution, but its steps are recorded and its end is kept.
+      // A word that was long under way: nobody remembers the execution, but its steps are recorded and its end is kept. Who sent
+      // it waits here, as the server has it, and is told to look for the end.
+      const asks = yield* Effect.fork(Effect.flip(storage.registerReplyHandler(message)))
+      yield* Effect.yieldNow()
       yield* until(
         "it is begun",
         Effect.sync(() => take(message) && runs),
         (count) => count === 2
       )
       yield* until("it ends", Works.poll(executionId), (result) => result?._tag === "Complete")
+      expect((yield* Fiber.join(asks))._tag).toBe("EntityNotAssignedToRunner")
       expect(yield* Works.execute({ id: "a" })).toBe("done")
       expect(bodies).toBe(1)
     }).pipe(Effect.provide(running(database, "one", execute)))
