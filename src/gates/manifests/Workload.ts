@@ -136,6 +136,28 @@ export const workloads = (objects: ReadonlyArray<KubeObject>): ReadonlyArray<Wor
       }
     })
 
+/** What Kubernetes lets change of a workload that is there; everything else of its spec stays as it was made. */
+export const CHANGEABLE: Readonly<Record<"StatefulSet" | "Deployment", ReadonlyArray<string>>> = {
+  StatefulSet: [
+    "replicas",
+    "ordinals",
+    "template",
+    "updateStrategy",
+    "persistentVolumeClaimRetentionPolicy",
+    "minReadySeconds",
+    "revisionHistoryLimit"
+  ],
+  Deployment: [
+    "replicas",
+    "template",
+    "strategy",
+    "minReadySeconds",
+    "revisionHistoryLimit",
+    "progressDeadlineSeconds",
+    "paused"
+  ]
+}
+
 const decodeBudget = Schema.decodeUnknownSync(
   Schema.Struct({
     minAvailable: maybe(Schema.Union(Schema.Number, Schema.String)),

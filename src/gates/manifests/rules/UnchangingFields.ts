@@ -1,28 +1,7 @@
 import { isDeepStrictEqual } from "node:util"
 import type { Finding } from "../../Evidence.ts"
 import { overlays, type Rule } from "../Rule.ts"
-
-/** What Kubernetes lets change of a workload that is there; everything else of its spec stays as it was made. */
-const CHANGEABLE: Readonly<Record<string, ReadonlyArray<string>>> = {
-  StatefulSet: [
-    "replicas",
-    "ordinals",
-    "template",
-    "updateStrategy",
-    "persistentVolumeClaimRetentionPolicy",
-    "minReadySeconds",
-    "revisionHistoryLimit"
-  ],
-  Deployment: [
-    "replicas",
-    "template",
-    "strategy",
-    "minReadySeconds",
-    "revisionHistoryLimit",
-    "progressDeadlineSeconds",
-    "paused"
-  ]
-}
+import { CHANGEABLE } from "../Workload.ts"
 
 export const FILE = "k8s/unchanging.json"
 
@@ -38,8 +17,8 @@ export const unchangingFields: Rule = {
     if (unchanging === undefined) return []
     return overlays(set).flatMap(({ overlay, objects }) =>
       objects.flatMap(({ kind, metadata, spec }): ReadonlyArray<Finding> => {
+        if (kind !== "StatefulSet" && kind !== "Deployment") return []
         const changeable = CHANGEABLE[kind]
-        if (changeable === undefined) return []
         const id = `${kind}/${metadata.name}`
         const was = unchanging[id]
         const is = Object.fromEntries(

@@ -5,6 +5,7 @@
  * server refuses, and the settings with which Skaffold reports a success that did not happen.
  */
 import { Either, ParseResult, Schema } from "effect"
+import { CHANGEABLE } from "../../../gates/manifests/Workload.ts"
 import { type KubeObject, ManifestRefused } from "../Driver.ts"
 import { type AnyDecoded, type Decoded, type Deployment, decoders, isKind, kinds, type StatefulSet } from "./Kinds.ts"
 import type { Container, PodSpec, PodTemplate, Probe } from "./PodSpec.ts"
@@ -236,20 +237,7 @@ const checkStatefulSet = (set: StatefulSet, raw: KubeObject, context: AdmissionC
       `Partition ${partition} of ${replicas} replicas would update nothing and report success (Skaffold and kubectl: "roll out complete: 0 new pods"). Use at most ${start + replicas - 1}.`
     )
   }
-  checkImmutable(
-    raw,
-    [
-      "replicas",
-      "ordinals",
-      "template",
-      "updateStrategy",
-      "persistentVolumeClaimRetentionPolicy",
-      "minReadySeconds",
-      "revisionHistoryLimit"
-    ],
-    context,
-    report
-  )
+  checkImmutable(raw, CHANGEABLE.StatefulSet, context, report)
 }
 
 const isZero = (value: number | string | undefined) => value === 0 || value === "0%"
@@ -265,20 +253,7 @@ const checkDeployment = (deployment: Deployment, raw: KubeObject, context: Admis
   if (isZero(rollingUpdate?.maxSurge) && isZero(rollingUpdate?.maxUnavailable)) {
     report("spec.strategy.rollingUpdate", "maxSurge and maxUnavailable can't both be 0: no pod could ever be replaced.")
   }
-  checkImmutable(
-    raw,
-    [
-      "replicas",
-      "template",
-      "strategy",
-      "minReadySeconds",
-      "revisionHistoryLimit",
-      "progressDeadlineSeconds",
-      "paused"
-    ],
-    context,
-    report
-  )
+  checkImmutable(raw, CHANGEABLE.Deployment, context, report)
 }
 
 const checkService = (service: Decoded["Service"], context: AdmissionContext, report: Report) => {
