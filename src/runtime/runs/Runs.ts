@@ -30,7 +30,7 @@ import {
   RuntimeFlags,
   Schedule,
   Schema,
-  Scope
+  type Scope
 } from "effect"
 import type * as Readers from "../journal/Readers.ts"
 import { Answering } from "../PatientStorage.ts"
@@ -155,15 +155,15 @@ const make = (storage: MessageStorage.MessageStorage["Type"], answering: Answeri
       )
     })
 
-  const isHere = ({ request, kind }: Run) =>
-    !kind.closing && sharding?.hasShardId(request.envelope.address.shardId) === true
+  const isHere = (kind: Kind, { envelope }: Message.Incoming<Rpc.Any>) =>
+    !kind.closing && sharding?.hasShardId(envelope.address.shardId) === true
 
   /** The shard's next owner does it; who waits here for the answer looks for it in the table. */
   const leave = (run: Run) =>
     Effect.zipRight(finish(run, false), storage.unregisterReplyHandler(run.request.envelope.requestId))
 
   const afterFailure = (run: Run, cause: Cause.Cause<unknown>) => {
-    if (!isHere(run)) return leave(run)
+    if (!isHere(run.kind, run.request)) return leave(run)
     return Effect.zipRight(
       Effect.logDebug("An execution did not end as it should, and is given to its entity", cause),
       finish(run, true)
@@ -220,11 +220,9 @@ const make = (storage: MessageStorage.MessageStorage["Type"], answering: Answeri
     const run: Run = { kind, request, work: holds?.begin(address.shardId), fiber: undefined }
     running.set(address.entityId, run)
     const held = run.work?.held
-    const scope = Effect.runSync(Scope.make())
     const own = new Map<string, unknown>([
       [Entity.CurrentAddress.key, address],
-      [Entity.CurrentRunnerAddress.key, Option.getOrUndefined(config.runnerAddress)],
-      [Scope.Scope.key, scope]
+      [Entity.CurrentRunnerAddress.key, Option.getOrUndefined(config.runnerAddress)]
     ])
     const asked = Effect.flatMap(
       Effect.zip(kind.handlers, kind.decode(envelope.payload)),
@@ -232,20 +230,16 @@ const make = (storage: MessageStorage.MessageStorage["Type"], answering: Answeri
         (handlers[RUN] as Handler)(
           new Entity.Request({ ...envelope, payload, lastSentChunk: Option.none() } as never)
         ) as Effect.Effect<unknown>
-    ).pipe(
-      Effect.onExit((exit) => Scope.close(scope, exit)),
-      Effect.withSpan(`${address.entityType}(${address.entityId}).${RUN}`, spanOf(request))
-    )
+    ).pipe(Effect.scoped, Effect.withSpan(`${address.entityType}(${address.entityId}).${RUN}`, spanOf(request)))
     run.fiber = kind.fork(
       carryOut(run, Effect.interruptible(held === undefined ? asked : Effect.zipRight(held, asked))),
       Context.unsafeMake(own)
     )
   }
 
-  const kindOf = ({ envelope }: Message.Incoming<Rpc.Any>) => {
-    const kind = kinds.get(envelope.address.entityType)
-    if (kind === undefined || kind.closing) return undefined
-    return sharding?.hasShardId(envelope.address.shardId) === true ? kind : undefined
+  const kindOf = (message: Message.Incoming<Rpc.Any>) => {
+    const kind = kinds.get(message.envelope.address.entityType)
+    return kind !== undefined && isHere(kind, message) ? kind : undefined
   }
 
   /** What of these is the library's to do. */
