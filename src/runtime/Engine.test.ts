@@ -1,21 +1,16 @@
 import { Sharding } from "@effect/cluster"
 import { expect, it } from "@effect/vitest"
-import { DurableDeferred, Workflow } from "@effect/workflow"
+import { DurableDeferred } from "@effect/workflow"
 import { Effect, Exit, Layer, Schema } from "effect"
 import { vi } from "vitest"
 import { migratedDatabase } from "../../test/support/migrated-database.ts"
-import { oneRunner } from "../../test/support/one-runner.ts"
+import { oneRunner, workflowById } from "../../test/support/one-runner.ts"
 import { until } from "../../test/support/wait.ts"
 
 vi.setConfig({ testTimeout: 90_000 })
 
 const Go = DurableDeferred.make("Go", { success: Schema.String })
-const Waits = Workflow.make({
-  name: "Waits",
-  payload: { id: Schema.String },
-  success: Schema.String,
-  idempotencyKey: ({ id }) => id
-})
+const Waits = workflowById("Waits", Schema.String)
 
 it.scopedLive("keeps nothing of executions that have ended or wait, and wakes those that wait", () =>
   Effect.gen(function* () {

@@ -3,28 +3,18 @@
 import { Message, MessageStorage, type Reply, Snowflake } from "@effect/cluster"
 import type { Rpc } from "@effect/rpc"
 import { expect, it } from "@effect/vitest"
-import { DurableDeferred, Workflow } from "@effect/workflow"
+import { DurableDeferred } from "@effect/workflow"
 import { Deferred, Effect, Exit, Layer, Schema } from "effect"
 import { vi } from "vitest"
 import { type MigratedDatabase, migratedDatabase } from "../../test/support/migrated-database.ts"
-import { type Kinds, oneRunner } from "../../test/support/one-runner.ts"
+import { type Kinds, oneRunner, workflowById } from "../../test/support/one-runner.ts"
 import { until } from "../../test/support/wait.ts"
 
 vi.setConfig({ testTimeout: 60_000 })
 
 const Approval = DurableDeferred.make("Approval", { success: Schema.String })
-const Waits = Workflow.make({
-  name: "Waits",
-  payload: { id: Schema.String },
-  success: Schema.String,
-  idempotencyKey: ({ id }) => id
-})
-const Parent = Workflow.make({
-  name: "Parent",
-  payload: { id: Schema.String },
-  success: Schema.Array(Schema.String),
-  idempotencyKey: ({ id }) => id
-})
+const Waits = workflowById("Waits", Schema.String)
+const Parent = workflowById("Parent", Schema.Array(Schema.String))
 const CHILDREN = ["first", "second"]
 const workflows = Layer.merge(
   Waits.toLayer(() => DurableDeferred.await(Approval)),

@@ -18,7 +18,7 @@ import { fileURLToPath } from "node:url"
 import { Effect, Either } from "effect"
 import pg from "pg"
 import { readRunner } from "../../src/runtime/Settings.ts"
-import { gatewayPod, issuerAt } from "../support/gateway-pod.ts"
+import { gatewayPod, issuerAt, startRun } from "../support/gateway-pod.ts"
 import { testImage } from "../support/image.ts"
 import { databaseSecret, startPod } from "../support/pods.ts"
 import { until } from "../support/wait.ts"
@@ -122,20 +122,11 @@ const program = Effect.gen(function* () {
         }
       })
       yield* gateway.ready
-      const start = Effect.promise(async (): Promise<Answer> => {
+      const start = Effect.gen(function* () {
         const runId = `r${started++}`
         const began = performance.now()
-        const response = await fetch(`http://${gateway.address}:8080/agents/${runId}/runs`, {
-          method: "POST",
-          headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
-          body: JSON.stringify({ runId, message: MESSAGE })
-        })
-        await response.text()
-        return {
-          status: response.status,
-          retryAfter: response.headers.get("retry-after"),
-          millis: performance.now() - began
-        }
+        const { status, headers } = yield* startRun(gateway, token, { runId, message: MESSAGE })
+        return { status, retryAfter: headers.get("retry-after"), millis: performance.now() - began } satisfies Answer
       })
       // Not counted: the first ones compile the code.
       yield* Effect.replicateEffect(Effect.zipLeft(start, allEnd), 10)

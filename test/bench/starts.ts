@@ -9,7 +9,7 @@ import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Effect } from "effect"
-import { gatewayPod, issuerAt } from "../support/gateway-pod.ts"
+import { firstAnswer, gatewayPod, issuerAt } from "../support/gateway-pod.ts"
 import { testImage } from "../support/image.ts"
 import { databaseSecret, startPod } from "../support/pods.ts"
 import { measuredCommit } from "./results.ts"
@@ -62,7 +62,7 @@ const program = Effect.gen(function* () {
       yield* end
       return took
     }).pipe(Effect.scoped)
-  const firstAnswer = (ordinal: number, kept: boolean) =>
+  const untilAnswer = (ordinal: number, kept: boolean) =>
     Effect.gen(function* () {
       let end: Effect.Effect<unknown> = Effect.void
       const took = yield* since(
@@ -78,17 +78,7 @@ const program = Effect.gen(function* () {
           })
           end = Effect.zipRight(gateway.signal("SIGTERM"), gateway.exit)
           yield* gateway.ready
-          const status = yield* Effect.promise(async () => {
-            const runId = `first-${ordinal}`
-            const response = await fetch(`http://${gateway.address}:8080/agents/${runId}/runs`, {
-              method: "POST",
-              headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
-              body: JSON.stringify({ runId, message: "hello" })
-            })
-            await response.text()
-            return response.status
-          })
-          if (status !== 202) return yield* Effect.dieMessage(`the first call was answered with ${status}`)
+          yield* firstAnswer(gateway, token, `first-${ordinal}`)
         })
       )
       yield* end
@@ -115,7 +105,7 @@ const program = Effect.gen(function* () {
   const starts = [yield* both("a runner is ready", runnerReady)]
   const beside = yield* runner(++ordinal, true)
   yield* beside.ready
-  starts.push(yield* both("a gateway's first call is answered", firstAnswer))
+  starts.push(yield* both("a gateway's first call is answered", untilAnswer))
   if (process.env["KEEP"] === "no") return
   yield* Effect.promise(() =>
     write({

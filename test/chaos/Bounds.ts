@@ -1,12 +1,11 @@
 /** How the bounds of takeovers, durable sleeps and first calls are measured: by `make takeover`, and by the tests that hold them. */
-import { createServer, type Server } from "node:http"
 import { Effect } from "effect"
-import * as DevIssuer from "../../src/domain/DevIssuer.ts"
 import { RunId, SessionId, TenantId } from "../../src/domain/Ids.ts"
 import { EventStore } from "../../src/events/EventStore.ts"
 import { AgentClient } from "../../src/runtime/AgentClient.ts"
+import { firstAnswer, gatewayPod, issuerAt } from "../support/gateway-pod.ts"
 import type { TestImage } from "../support/image.ts"
-import { databaseSecret, startPod } from "../support/pods.ts"
+import { databaseSecret } from "../support/pods.ts"
 import { SHARDS } from "../support/sharding.ts"
 import { until } from "../support/wait.ts"
 import type { Fleet } from "./Fleet.ts"
@@ -14,6 +13,7 @@ import type { Fault } from "./Scenario.ts"
 
 export const RUNNERS = 3
 const tenantId = TenantId.make("takeover")
+const AUDIENCE = "https://agent-gateway.test"
 
 const sessionOf = (name: string) => ({ tenantId, sessionId: SessionId.make(name) })
 
@@ -96,46 +96,22 @@ export const sleeps = (stage: Fleet, round: number, count: number) =>
 /** A gateway that has just become ready: its first call, from the request to the answer. */
 export const firstCall = (stage: Fleet, image: TestImage, round: number) =>
   Effect.gen(function* () {
-    const issuer = yield* DevIssuer.make({
-      issuer: `http://${stage.subnet.address(3)}:8080`,
-      subject: { tenant: tenantId, subject: "measure", email: "measure@agents.test" }
+    const issuer = yield* issuerAt(stage.subnet.address(3), {
+      tenant: tenantId,
+      subject: "measure",
+      email: "measure@agents.test"
     })
-    yield* Effect.acquireRelease(
-      Effect.async<Server>((resume) => {
-        const server = createServer(issuer.handler)
-        server.listen(8080, stage.subnet.address(3), () => resume(Effect.succeed(server)))
-      }),
-      (server) =>
-        Effect.sync(() => {
-          server.closeAllConnections()
-          server.close()
-        })
-    )
-    const gateway = yield* startPod({
+    const gateway = yield* gatewayPod({
       image,
-      program: "gateway",
-      name: `agent-gateway-${round}`,
+      ordinal: round,
       address: stage.subnet.address(200 + round),
-      env: {
-        DATABASE_SECRET_DIR: yield* databaseSecret(stage.runtimeUrl),
-        IDENTITY_ISSUER: issuer.issuer,
-        IDENTITY_AUDIENCE: "https://agent-gateway.test",
-        IDENTITY_JWKS_URL: `${issuer.issuer}/jwks`
-      }
+      secret: yield* databaseSecret(stage.runtimeUrl),
+      issuer,
+      audience: AUDIENCE
     })
-    const token = yield* issuer.issue({ audience: "https://agent-gateway.test" })
+    const token = yield* issuer.issue({ audience: AUDIENCE })
     yield* gateway.ready
-    const runId = `first-${round}`
     const began = performance.now()
-    const status = yield* Effect.promise(async () => {
-      const response = await fetch(`http://${gateway.address}:8080/agents/${runId}/runs`, {
-        method: "POST",
-        headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
-        body: JSON.stringify({ runId, message: "hello" })
-      })
-      await response.text()
-      return response.status
-    })
-    if (status !== 202) return yield* Effect.dieMessage(`the first call was answered with ${status}`)
+    yield* firstAnswer(gateway, token, `first-${round}`)
     return performance.now() - began
   }).pipe(Effect.scoped)

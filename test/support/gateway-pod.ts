@@ -29,6 +29,28 @@ export const issuerAt = (
     return issuer
   })
 
+/** Asks it to start a run of the session that is named like it, with the default model; the answer has been read to its end. */
+export const startRun = (
+  gateway: TestPod,
+  token: string,
+  { runId, message }: { readonly runId: string; readonly message: string }
+): Effect.Effect<Response> =>
+  Effect.promise(async () => {
+    const response = await fetch(`http://${gateway.address}:8080/agents/${runId}/runs`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+      body: JSON.stringify({ runId, message })
+    })
+    await response.text()
+    return response
+  })
+
+/** `startRun` of a gateway that has answered nobody before; dies where the answer is another than 202. */
+export const firstAnswer = (gateway: TestPod, token: string, runId: string): Effect.Effect<void> =>
+  Effect.flatMap(startRun(gateway, token, { runId, message: "hello" }), ({ status }) =>
+    status === 202 ? Effect.void : Effect.dieMessage(`the first call was answered with ${status}`)
+  )
+
 /** `agent-gateway-ORDINAL`, started and left at that. */
 export const gatewayPod = (options: {
   readonly image: TestImage

@@ -1,8 +1,9 @@
 /** One runner in the test's own process, on a real database, with the storages and engines that the settings choose. */
 import { MessageStorage, RunnerAddress, RunnerHealth, Runners, Sharding, ShardingConfig } from "@effect/cluster"
 import type { SqlClient } from "@effect/sql/SqlClient"
+import { Workflow } from "@effect/workflow"
 import type { WorkflowEngine } from "@effect/workflow/WorkflowEngine"
-import { Effect, Layer, Option } from "effect"
+import { Effect, Layer, Option, Schema } from "effect"
 import { CurrentProcess } from "../../src/domain/CurrentProcess.ts"
 import * as ClusterStorage from "../../src/runtime/ClusterStorage.ts"
 import * as Database from "../../src/runtime/Database.ts"
@@ -12,6 +13,12 @@ import type { ShardEpochs } from "../../src/runtime/journal/ShardEpochs.ts"
 import * as StepStore from "../../src/runtime/journal/StepStore.ts"
 import * as Runs from "../../src/runtime/runs/Runs.ts"
 import { databaseFromUrl } from "../../src/runtime/Settings.ts"
+
+/** One execution for each `id`. */
+export const workflowById = <const Name extends string, Success extends Schema.Schema.Any>(
+  name: Name,
+  success: Success
+) => Workflow.make({ name, payload: { id: Schema.String }, success, idempotencyKey: ({ id }) => id })
 
 export interface Kinds {
   readonly stepEngine: Engine.StepEngineKind

@@ -1,10 +1,10 @@
 /** What the journal promises when two are at work, and for executions that the library's engine began. */
 import { expect, it } from "@effect/vitest"
-import { Activity, DurableDeferred, Workflow } from "@effect/workflow"
+import { Activity, DurableDeferred } from "@effect/workflow"
 import { Deferred, Effect, Exit, Fiber, Layer, Schema } from "effect"
 import { vi } from "vitest"
 import { type MigratedDatabase, migratedDatabase } from "../../../test/support/migrated-database.ts"
-import { oneRunner } from "../../../test/support/one-runner.ts"
+import { oneRunner, workflowById } from "../../../test/support/one-runner.ts"
 import { until } from "../../../test/support/wait.ts"
 import type { StepEngineKind } from "../Engine.ts"
 import { type Step, StepStore } from "./StepStore.ts"
@@ -12,12 +12,7 @@ import { type Step, StepStore } from "./StepStore.ts"
 vi.setConfig({ testTimeout: 60_000 })
 
 const Go = DurableDeferred.make("Go", { success: Schema.String })
-const Two = Workflow.make({
-  name: "Two",
-  payload: { id: Schema.String },
-  success: Schema.Array(Schema.String),
-  idempotencyKey: ({ id }) => id
-})
+const Two = workflowById("Two", Schema.Array(Schema.String))
 
 interface Seen {
   readonly bodies: Array<string>

@@ -1,10 +1,10 @@
 /** When steps go into the journal, with releases recorded that read it and some that don't. */
 import { expect, it } from "@effect/vitest"
-import { Activity, DurableDeferred, Workflow } from "@effect/workflow"
+import { Activity, DurableDeferred } from "@effect/workflow"
 import { Cause, Effect, Exit, Layer, Schema, TestClock, TestServices } from "effect"
 import { describe, vi } from "vitest"
 import { type MigratedDatabase, migratedDatabase } from "../../../test/support/migrated-database.ts"
-import { oneRunner } from "../../../test/support/one-runner.ts"
+import { oneRunner, workflowById } from "../../../test/support/one-runner.ts"
 import { until } from "../../../test/support/wait.ts"
 import * as Database from "../Database.ts"
 import { databaseFromUrl } from "../Settings.ts"
@@ -120,12 +120,7 @@ describe("who reads the journal", () => {
 })
 
 const Go = DurableDeferred.make("Go", { success: Schema.String })
-const Three = Workflow.make({
-  name: "Three",
-  payload: { id: Schema.String },
-  success: Schema.Array(Schema.String),
-  idempotencyKey: ({ id }) => id
-})
+const Three = workflowById("Three", Schema.Array(Schema.String))
 
 it.scopedLive("begins as messages beside an old release, goes on in the journal after it, and repeats no step", () =>
   Effect.gen(function* () {

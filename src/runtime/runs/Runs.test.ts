@@ -6,7 +6,7 @@ import type { WorkflowEngine, WorkflowInstance } from "@effect/workflow/Workflow
 import { Deferred, Effect, Exit, Fiber, Layer, Schema, Scope } from "effect"
 import { vi } from "vitest"
 import { type MigratedDatabase, migratedDatabase } from "../../../test/support/migrated-database.ts"
-import { oneRunner } from "../../../test/support/one-runner.ts"
+import { oneRunner, workflowById } from "../../../test/support/one-runner.ts"
 import { until } from "../../../test/support/wait.ts"
 import type { StepEngineKind } from "../Engine.ts"
 import { Runs } from "./Runs.ts"
@@ -14,12 +14,7 @@ import { Runs } from "./Runs.ts"
 vi.setConfig({ testTimeout: 60_000 })
 
 const Go = DurableDeferred.make("Go", { success: Schema.String })
-const Works = Workflow.make({
-  name: "Works",
-  payload: { id: Schema.String },
-  success: Schema.String,
-  idempotencyKey: ({ id }) => id
-})
+const Works = workflowById("Works", Schema.String)
 
 const running = (
   database: MigratedDatabase,
@@ -160,12 +155,7 @@ it.scopedLive("gives what a workflow does not keep, a defect, to its entity, whi
   Effect.gen(function* () {
     const database = yield* migratedDatabase
     let tries = 0
-    const Dies = Workflow.make({
-      name: "Dies",
-      payload: { id: Schema.String },
-      success: Schema.Int,
-      idempotencyKey: ({ id }) => id
-    }).annotate(Workflow.CaptureDefects, false)
+    const Dies = workflowById("Dies", Schema.Int).annotate(Workflow.CaptureDefects, false)
     const layer = Dies.toLayer(() =>
       Effect.suspend(() => (++tries < 3 ? Effect.die(new Error("not yet")) : Effect.succeed(tries)))
     ).pipe(Layer.provideMerge(oneRunner(database.urlOf("runtime"), { stepEngine: "journal", messageStorage: "group" })))
